@@ -1,0 +1,36 @@
+# `make` draws every figure, `make test` runs the tests; both install what they need, without root and inside this folder
+# (but for uv's cache). Everything else is plain Snakemake: see README.md.
+SHELL := /bin/sh
+CORES ?= all
+SNAKEMAKE := .venv/bin/snakemake
+
+.PHONY: figures install test lint ci environment clean
+.DEFAULT_GOAL := figures
+
+figures: install
+	$(SNAKEMAKE) --cores $(CORES)
+
+install: .venv/installed
+
+# The environment is made anew only when the lock or the project changes, so that once installed no network is needed.
+.venv/installed: pyproject.toml uv.lock envs/uv.sh
+	uv=$$(envs/uv.sh) && "$$uv" sync --locked
+	touch $@
+
+test: install
+	.venv/bin/python -m pytest
+
+lint: install
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/snakefmt --check Snakefile workflow/rules
+	$(SNAKEMAKE) --lint
+
+# The conda environment, from the lock.
+environment: uv.lock
+	UV=$$(envs/uv.sh) envs/generate.sh
+
+clean:
+	rm -rf results/data results/runs results/tables results/figures results/logs results/benchmarks
+	rm -f results/claims.json results/claims.md figures/figure*

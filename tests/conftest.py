@@ -1,0 +1,74 @@
+"""Fixtures shared by the tests: a small copy of the project to run the workflow in."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = ROOT / "tests" / "tiny.yaml"
+PARTS = ["Snakefile", "config.yaml", "config", "envs", "workflow"]
+
+
+@dataclass(frozen=True)
+class Project:
+    """A copy of the project, in which snakemake is run as a user would."""
+
+    folder: Path
+
+    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run snakemake with the small configuration and return what it printed."""
+        return self.run("--configfile", str(TINY), "--", *arguments)
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+        environment = {**os.environ, "COLUMNS": "200"}
+        return subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=600, check=False
+        )
+
+    def planned(self, *arguments: str) -> set[str]:
+        """Return the rules that a dry run would execute."""
+        result = self.run("--dry-run", "--quiet", "host", "--configfile", str(TINY), *arguments)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return set(re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):$", result.stdout + result.stderr, re.MULTILINE))
+
+
+def copy_project(folder: Path) -> Project:
+    """Copy what the workflow consists of, without results."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, folder / part)
+    (folder / "profiles").symlink_to("workflow/profiles")
+    return Project(folder)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A project in which the small pipeline has run; tests that change it restore it."""
+    project = copy_project(tmp_path_factory.mktemp("finished") / "project")
+    result = project.snakemake("all")
+    assert result.returncode == 0, result.stdout + result.stderr
+    return project
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    """A project in which nothing has run."""
+    return copy_project(tmp_path / "project")
+
+
+@pytest.fixture
+def config():
+    """The default configuration, to be changed at will."""
+    return yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))

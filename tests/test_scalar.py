@@ -1,0 +1,160 @@
+"""Scalar networks against closed forms, higher precision, finite differences and the integrated flow."""
+
+import mpmath
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.integrate import solve_ivp
+
+from gfs import scalar
+
+DEPTHS = [1, 2, 3, 4, 8, 16, 64]
+
+weights_of_any_depth = arrays(np.float64, st.integers(1, 6), elements=st.floats(0.1, 3.0))
+
+
+def random_weights(depth, size, spread, seed=0):
+    generator = np.random.default_rng(seed)
+    signs = generator.choice([-1.0, 1.0], size=(size, depth))
+    return signs * np.exp(spread * generator.normal(size=(size, depth)))
+
+
+def gfs_sharpness_in_high_precision(w):
+    """Bisection for the smallest square at the solution, in its logarithm, at 50 digits."""
+    with mpmath.workdps(50):
+        squares = [mpmath.mpf(float(x)) ** 2 for x in w]
+        differences = [square - min(squares) for square in squares]
+
+        def excess(t):
+            return mpmath.fsum(mpmath.log(v + mpmath.exp(t)) for v in differences)
+
+        low, high = mpmath.mpf(-2000), mpmath.mpf(0)
+        for _ in range(180):
+            middle = (low + high) / 2
+            low, high = (middle, high) if excess(middle) < 0 else (low, middle)
+        return mpmath.fsum(1 / (v + mpmath.exp(high)) for v in differences)
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_gradient_and_hessian_are_derivatives(depth):
+    step = 1e-30
+    for w in random_weights(depth, 5, 0.2):
+        # The complex step has no subtraction, so it is exact to rounding.
+        products = [np.prod(w + 1j * step * np.eye(depth)[i]) for i in range(depth)]
+        by_complex_step = [np.imag((product - 1) ** 2 / 2) / step for product in products]
+        np.testing.assert_allclose(scalar.gradient(w), by_complex_step, rtol=1e-11, atol=1e-13)
+        h = 1e-6
+        columns = [(scalar.gradient(w + h * e) - scalar.gradient(w - h * e)) / (2 * h) for e in np.eye(depth)]
+        scale = max(1.0, np.abs(scalar.hessian(w)).max())
+        np.testing.assert_allclose(scalar.hessian(w), np.transpose(columns), atol=1e-7 * scale)
+
+
+def test_paper_forms_of_the_derivatives():
+    w = np.array([1.3, -0.7, 0.4, 2.0])
+    pi = np.prod(w)
+    np.testing.assert_allclose(scalar.gradient(w), (pi - 1) * pi / w)
+    hessian = scalar.hessian(w)
+    np.testing.assert_allclose(np.diag(hessian), pi**2 / w**2)
+    assert hessian[0, 1] == pytest.approx((2 * pi - 1) * pi / (w[0] * w[1]))
+
+
+def test_derivatives_exist_at_zero_weights():
+    w = np.array([0.0, 2.0, 3.0])
+    np.testing.assert_allclose(scalar.gradient(w), [-6.0, 0.0, 0.0])
+    np.testing.assert_allclose(scalar.hessian(w), [[36.0, -3.0, -2.0], [-3.0, 0.0, 0.0], [-2.0, 0.0, 0.0]])
+
+
+def test_hessian_is_diagonal_at_product_one_half():
+    hessian = scalar.hessian([0.5, 2.0, 0.5])
+    np.testing.assert_allclose(hessian, np.diag(np.diag(hessian)), atol=1e-15)
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("spread", [0.3, 3.0, 20.0])
+def test_gfs_sharpness_against_high_precision(depth, spread):
+    w = np.clip(np.abs(random_weights(depth, 6, spread)), 1e-150, 1e150)
+    for weights, value in zip(w, scalar.gfs_sharpness(w), strict=True):
+        exact = gfs_sharpness_in_high_precision(weights)
+        if exact > mpmath.mpf("1.7e308"):
+            assert value == np.inf
+        else:
+            assert abs(value - exact) / exact < 1e-13
+
+
+def test_depth_two_closed_form():
+    w = random_weights(2, 200, 1.0)
+    w[:, 1] = np.abs(w[:, 1]) * np.sign(w[:, 0])
+    a, b = w[:, 0] ** 2, w[:, 1] ** 2
+    c = (np.sqrt((a - b) ** 2 + 4) - (a + b)) / 2
+    solution = scalar.gradient_flow_solution(w)
+    np.testing.assert_allclose(solution**2, np.stack([a + c, b + c], axis=-1), rtol=1e-9)
+    np.testing.assert_array_equal(np.sign(solution), np.sign(w))
+
+
+@pytest.mark.parametrize(
+    "w",
+    [
+        [1.5, 0.8, 0.3],
+        [2.0, -1.5, -0.4],
+        [1.2, 0.9, -0.3],  # the product is negative: the smallest weight changes sign on the way
+        [1.2, -0.9, 0.0],
+        [3.0, 2.0, 1.0],
+        [-2.0],
+    ],
+)
+def test_gfs_is_the_limit_of_gradient_flow(w):
+    flow = solve_ivp(lambda _, x: -scalar.gradient(x), (0, 400), np.array(w), method="LSODA", rtol=1e-11, atol=1e-13)
+    np.testing.assert_allclose(scalar.gradient_flow_solution(w), flow.y[:, -1], atol=1e-8)
+    assert scalar.gfs_sharpness(w) == pytest.approx(scalar.sharpness(flow.y[:, -1]), rel=1e-7)
+
+
+def test_no_solution_is_nan_and_leaves_the_batch_unharmed():
+    w = np.array([[2.0, 0.5], [-1.0, 1.0], [0.0, 0.0], [np.nan, 1.0], [np.inf, 1.0]])
+    sharpness = scalar.gfs_sharpness(w)
+    assert sharpness[0] == pytest.approx(4.25)
+    assert np.isnan(sharpness[1:]).all()
+    assert np.isnan(scalar.gradient_flow_solution(w)[1:]).all()
+
+
+def test_leading_axes_are_kept():
+    w = np.abs(random_weights(4, 6, 0.5)).reshape(2, 3, 4)
+    for function, shape in [
+        (scalar.loss, (2, 3)),
+        (scalar.sharpness, (2, 3)),
+        (scalar.gfs_sharpness, (2, 3)),
+        (scalar.gradient, (2, 3, 4)),
+        (scalar.gradient_flow_solution, (2, 3, 4)),
+        (scalar.hessian, (2, 3, 4, 4)),
+        (scalar.balances, (2, 3, 4, 4)),
+    ]:
+        result = function(w)
+        assert result.shape == shape
+        np.testing.assert_array_equal(result[1, 2], function(w[1, 2]))
+
+
+@given(weights_of_any_depth)
+def test_solution_interpolates_and_keeps_the_balances(w):
+    solution = scalar.gradient_flow_solution(w)
+    assert np.prod(solution) == pytest.approx(1.0, rel=1e-12)
+    np.testing.assert_allclose(scalar.balances(solution), scalar.balances(w), atol=1e-12 * max(1.0, np.max(w) ** 2))
+
+
+@given(weights_of_any_depth)
+def test_gfs_sharpness_is_that_of_the_solution(w):
+    solution = scalar.gradient_flow_solution(w)
+    assert scalar.gfs_sharpness(w) == pytest.approx(np.sum(1 / solution**2), rel=1e-12)
+    assert scalar.sharpness(solution) == pytest.approx(scalar.gfs_sharpness(w), rel=1e-9)
+
+
+@pytest.mark.parametrize("w", [1.0, [], np.ones((3, 0))])
+def test_shapes_without_a_depth_are_refused(w):
+    with pytest.raises(ValueError, match="shape"):
+        scalar.loss(w)
+
+
+@pytest.mark.parametrize("w", [[1j, 1.0], ["a"], [10**400, 1]])
+def test_what_is_no_real_number_is_refused(w):
+    with pytest.raises(TypeError, match="real numbers"):
+        scalar.loss(w)
