@@ -1,0 +1,123 @@
+"""Squared regression: derivatives, three ways to the gradient flow solution, the flattest interpolator."""
+
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+from scipy.optimize import approx_fprime
+
+from gfs.regression import SquaredRegression, flattest_sharpness
+
+
+@pytest.fixture
+def model():
+    generator = np.random.default_rng(3)
+    return SquaredRegression(generator.normal(1, 1, size=(6, 14)), generator.normal(size=6))
+
+
+@pytest.fixture
+def start():
+    generator = np.random.default_rng(4)
+    return generator.normal(size=(3, 14)), generator.normal(size=(3, 14))
+
+
+def test_gradient_against_finite_differences(model, start):
+    plus, minus = start[0][0], start[1][0]
+    both = np.concatenate([plus, minus])
+    numerical = approx_fprime(both, lambda w: float(model.loss(w[:14], w[14:])), 1e-7)
+    np.testing.assert_allclose(np.concatenate(model.gradient(plus, minus)), numerical, atol=2e-4)
+
+
+def test_sharpness_against_differences_of_the_gradient(model, start):
+    both = np.concatenate([start[0][0], start[1][0]])
+
+    def gradient(w):
+        return np.concatenate(model.gradient(w[:14], w[14:]))
+
+    h = 1e-5
+    hessian = np.array([(gradient(both + h * e) - gradient(both - h * e)) / (2 * h) for e in np.eye(28)])
+    expected = np.linalg.eigvalsh((hessian + hessian.T) / 2)[-1]
+    assert model.sharpness(start[0][0], start[1][0]) == pytest.approx(expected, rel=1e-7)
+
+
+def test_both_sharpness_formulas_agree_at_an_interpolator(model, start):
+    solution = model.gradient_flow_solution(*start)
+    np.testing.assert_allclose(
+        model.sharpness(solution.u_plus, solution.u_minus),
+        model.sharpness_at_interpolator(solution.u_plus, solution.u_minus),
+        rtol=1e-9,
+    )
+
+
+@pytest.mark.parametrize("scale", [1e-3, 0.1, 3.0])
+def test_newton_and_cvxpy_agree(model, start, scale):
+    starts = [scale * u for u in start]
+    newton = model.gfs_sharpness(*starts, solver="newton")
+    assert np.isfinite(newton).all()
+    np.testing.assert_allclose(newton, model.gfs_sharpness(*starts, solver="cvxpy"), rtol=1e-7)
+
+
+def test_gfs_is_the_limit_of_gradient_flow(model, start):
+    both = np.concatenate([start[0][0], start[1][0]])
+    flow = solve_ivp(
+        lambda _, w: -np.concatenate(model.gradient(w[:14], w[14:])), (0, 300), both, "LSODA", rtol=1e-11, atol=1e-13
+    )
+    end = flow.y[:, -1]
+    assert model.loss(end[:14], end[14:]) < 1e-15
+    solution = model.gradient_flow_solution(start[0][0], start[1][0])
+    np.testing.assert_allclose(np.concatenate([solution.u_plus, solution.u_minus]), end, atol=1e-6)
+
+
+def test_conserved_products_and_certificate(model, start):
+    solution = model.gradient_flow_solution(*start)
+    np.testing.assert_allclose(solution.u_plus * solution.u_minus, start[0] * start[1], rtol=1e-12)
+    assert solution.certified.all()
+    assert (solution.residual < 1e-10).all()
+    assert (np.abs(solution.duality_gap) < 1e-10).all()
+
+
+def test_a_failed_certificate_is_not_used(model, start, monkeypatch):
+    monkeypatch.setattr(
+        SquaredRegression, "_newton", lambda self, p, q: (p, q, np.zeros((*p.shape[:-1], self.samples)))
+    )
+    assert np.isnan(model.gfs_sharpness(*start)).all()
+
+
+def test_starts_that_are_not_finite_leave_the_others_unharmed(model, start):
+    plus = start[0].copy()
+    plus[1, 0] = np.nan
+    values = model.gfs_sharpness(plus, start[1])
+    assert np.isnan(values[1])
+    np.testing.assert_allclose(values[[0, 2]], model.gfs_sharpness(*start)[[0, 2]], rtol=1e-10)
+
+
+def test_flattest_interpolator_of_one_sample_in_closed_form():
+    # One sample: all mass on the entry of smallest magnitude, so S_flat = 4 |y| min |x_i|.
+    assert flattest_sharpness([[3.0, -0.5, 2.0]], [1.5]) == pytest.approx(4 * 1.5 * 0.5, rel=1e-6)
+
+
+def test_no_gradient_flow_solution_is_flatter_than_the_flattest(model):
+    generator = np.random.default_rng(0)
+    flattest = flattest_sharpness(model.X, model.y)
+    scales = np.exp(generator.uniform(-3, 1, size=(200, 1)))
+    reached = model.gfs_sharpness(*(scales * generator.normal(size=(2, 200, 14))))
+    assert reached.min() >= flattest * (1 - 1e-6)
+    assert reached.min() < 3 * flattest
+
+
+def test_data_without_an_interpolator_is_refused():
+    overdetermined = SquaredRegression([[1.0], [1.0]], [0.0, 1.0])
+    with pytest.raises(ValueError, match="no beta interpolates"):
+        overdetermined.gfs_sharpness([1.0], [1.0])
+    with pytest.raises(ValueError, match="no beta interpolates"):
+        flattest_sharpness([[1.0], [1.0]], [0.0, 1.0])
+
+
+def test_bad_arguments_are_refused(model):
+    with pytest.raises(ValueError, match=r"\(N, d\)"):
+        SquaredRegression(np.ones((2, 3)), np.ones(3))
+    with pytest.raises(ValueError, match="finite"):
+        SquaredRegression([[np.nan]], [1.0])
+    with pytest.raises(ValueError, match=r"u_plus must have shape \(\.\.\., 14\)"):
+        model.loss(np.ones(3), np.ones(14))
+    with pytest.raises(ValueError, match="unknown solver"):
+        model.gfs_sharpness(np.ones(14), np.ones(14), solver="bisection")

@@ -1,0 +1,296 @@
+r"""Squared regression (Section 4.1, Appendix C): ``f(x) = <u_+^2 - u_-^2, x>`` with the mean squared error.
+
+``L(u_+, u_-) = 1/(2N) ||X beta - y||^2`` with ``beta = u_+^2 - u_-^2`` (squares element by element). The weights have
+shape ``(..., d)``; every function is batched over their leading axes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+Solver = Literal["newton", "cvxpy"]
+
+# A solution must interpolate to this relative accuracy and close its duality gap, or it is not used.
+CERTIFICATE_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class GradientFlowSolution:
+    """A gradient flow solution with its certificate.
+
+    Attributes:
+        u_plus, u_minus: the solution, shape (..., d); the signs of the start are kept.
+        residual: ``||X beta - y|| / ||y||``, shape (...).
+        duality_gap: primal minus dual value of the convex problem, divided by ``1 + |primal|``, shape (...).
+    """
+
+    u_plus: Floats
+    u_minus: Floats
+    residual: Floats
+    duality_gap: Floats
+
+    @property
+    def certified(self) -> NDArray[np.bool_]:
+        """Whether residual and duality gap are within ``CERTIFICATE_TOLERANCE``, shape (...)."""
+        tolerance = CERTIFICATE_TOLERANCE
+        return (self.residual <= tolerance) & (np.abs(self.duality_gap) <= tolerance)
+
+
+class SquaredRegression:
+    """The squared regression model on the data ``X`` (N, d) and ``y`` (N,).
+
+    Raises:
+        ValueError: shapes that do not fit, values that are not finite, or data that no ``beta`` interpolates (then no
+            gradient flow solution with zero loss exists).
+    """
+
+    def __init__(self, X: ArrayLike, y: ArrayLike) -> None:
+        self.X = np.asarray(X, dtype=np.float64)
+        self.y = np.asarray(y, dtype=np.float64)
+        if self.X.ndim != 2 or self.y.shape != self.X.shape[:1]:
+            raise ValueError(f"X must have shape (N, d) and y (N,), found {self.X.shape} and {self.y.shape}")
+        if not (np.isfinite(self.X).all() and np.isfinite(self.y).all()):
+            raise ValueError("X and y must be finite")
+        self.samples, self.dimension = self.X.shape
+
+    def loss(self, u_plus: ArrayLike, u_minus: ArrayLike) -> Floats:
+        """Return ``1/(2N) ||X (u_+^2 - u_-^2) - y||^2``, shape (...)."""
+        plus, minus = self._weights(u_plus, u_minus)
+        return 0.5 / self.samples * np.sum(self._residuals(plus, minus) ** 2, axis=-1)
+
+    def gradient(self, u_plus: ArrayLike, u_minus: ArrayLike) -> tuple[Floats, Floats]:
+        """Return the gradient in ``u_+`` and in ``u_-``, each of shape (..., d)."""
+        plus, minus = self._weights(u_plus, u_minus)
+        slope = self._residuals(plus, minus) @ self.X / self.samples
+        return 2 * plus * slope, -2 * minus * slope
+
+    def sharpness(self, u_plus: ArrayLike, u_minus: ArrayLike) -> Floats:
+        """Return the largest eigenvalue of the 2d x 2d Hessian, shape (...); NaN where it is not finite.
+
+        The Hessian is ``J^T J / N + diag(2 s, -2 s)`` with ``J = [2 X diag(u_+), -2 X diag(u_-)]`` and
+        ``s = X^T (X beta - y) / N`` (Appendix C).
+        """
+        plus, minus = self._weights(u_plus, u_minus)
+        slope = self._residuals(plus, minus) @ self.X / self.samples
+        jacobian = 2 * np.concatenate([self.X * plus[..., None, :], -self.X * minus[..., None, :]], axis=-1)
+        hessian = np.swapaxes(jacobian, -1, -2) @ jacobian / self.samples
+        index = np.arange(2 * self.dimension)
+        hessian[..., index, index] += 2 * np.concatenate([slope, -slope], axis=-1)
+        return _largest_eigenvalue(hessian)
+
+    def gradient_flow_solution(
+        self, u_plus: ArrayLike, u_minus: ArrayLike, solver: Solver = "newton"
+    ) -> GradientFlowSolution:
+        """Return the limit of gradient flow from ``(u_+, u_-)`` as the solution of a convex problem (equation 7).
+
+        Gradient flow keeps ``u_+ u_-`` and moves ``p = u_+^2``, ``q = u_-^2`` to ``p e^z``, ``q e^-z`` with z in the
+        row space of X; its limit minimises ``KL(P || p) + KL(Q || q)`` subject to ``X (P - Q) = y``.
+
+        Args:
+            u_plus, u_minus: the start, shape (..., d).
+            solver: ``"newton"``, the dual with one variable per sample, batched; or ``"cvxpy"``, the primal as written
+                above, by Clarabel, one start after the other.
+
+        Raises:
+            ValueError: an unknown solver, or no interpolator exists.
+        """
+        plus, minus = self._weights(u_plus, u_minus)
+        self._require_interpolator()
+        if solver == "newton":
+            squares = self._newton(plus**2, minus**2)
+        elif solver == "cvxpy":
+            squares = self._cvxpy(plus**2, minus**2)
+        else:
+            raise ValueError(f"unknown solver {solver!r}; choose 'newton' or 'cvxpy'")
+        return self._with_certificate(plus, minus, *squares)
+
+    def gfs_sharpness(self, u_plus: ArrayLike, u_minus: ArrayLike, solver: Solver = "newton") -> Floats:
+        """Return the GFS sharpness, shape (...); NaN where the solution's certificate fails."""
+        solution = self.gradient_flow_solution(u_plus, u_minus, solver)
+        return np.where(solution.certified, self.sharpness_at_interpolator(solution.u_plus, solution.u_minus), np.nan)
+
+    def sharpness_at_interpolator(self, u_plus: ArrayLike, u_minus: ArrayLike) -> Floats:
+        """Return the sharpness where the loss is zero: ``lambda_max((4/N) X diag(u_+^2 + u_-^2) X^T)``, shape (...).
+
+        An N x N problem with the non-zero spectrum of the Hessian there.
+        """
+        plus, minus = self._weights(u_plus, u_minus)
+        scaled = self.X * np.sqrt(plus**2 + minus**2)[..., None, :]
+        return _largest_eigenvalue(4 / self.samples * scaled @ np.swapaxes(scaled, -1, -2))
+
+    def _weights(self, u_plus: ArrayLike, u_minus: ArrayLike) -> tuple[Floats, Floats]:
+        plus = np.asarray(u_plus, dtype=np.float64)
+        minus = np.asarray(u_minus, dtype=np.float64)
+        for name, array in [("u_plus", plus), ("u_minus", minus)]:
+            if array.ndim == 0 or array.shape[-1] != self.dimension:
+                raise ValueError(f"{name} must have shape (..., {self.dimension}), found {array.shape}")
+        broadcast = np.broadcast_arrays(plus, minus)
+        return broadcast[0], broadcast[1]
+
+    def _residuals(self, plus: Floats, minus: Floats) -> Floats:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return (plus**2 - minus**2) @ self.X.T - self.y
+
+    def _require_interpolator(self) -> None:
+        if not self._interpolates:
+            raise ValueError(
+                f"no beta interpolates the data: y is not in the range of X ({self.samples} samples in "
+                f"{self.dimension} dimensions), so no gradient flow solution with zero loss exists"
+            )
+
+    @cached_property
+    def _interpolates(self) -> bool:
+        beta = np.linalg.lstsq(self.X, self.y, rcond=None)[0]
+        return bool(np.linalg.norm(self.X @ beta - self.y) <= 1e-8 * max(float(np.linalg.norm(self.y)), 1e-300))
+
+    def _newton(self, p: Floats, q: Floats) -> tuple[Floats, Floats, Floats]:
+        """Minimise the dual ``sum_i p_i e^{z_i} + q_i e^{-z_i} - <y, nu>``, ``z = X^T nu``, by damped Newton steps.
+
+        Each step solves with the Hessian ``X diag(p e^z + q e^-z) X^T`` and is halved until the dual, which is convex,
+        falls by a quarter of what its slope promises.
+        """
+        batch = p.shape[:-1]
+        p, q = p.reshape(-1, self.dimension), q.reshape(-1, self.dimension)
+        nu = np.zeros((len(p), self.samples))
+        active = np.arange(len(p))[np.isfinite(p).all(axis=-1) & np.isfinite(q).all(axis=-1)]
+        for _ in range(200):
+            step, decrement = self._newton_step(p[active], q[active], nu[active])
+            length = self._line_search(p[active], q[active], nu[active], step, decrement)
+            nu[active] += length[:, None] * step
+            # decrement^2 / 2 estimates the distance to the minimum; a zero length means that rounding has won.
+            going_on = (decrement > 1e-28 * (1 + np.sum(p[active] + q[active], axis=-1))) & (length > 0)
+            active = active[going_on]
+            if not len(active):
+                break
+        z = nu @ self.X
+        shape = (*batch, self.dimension)
+        return (p * np.exp(z)).reshape(shape), (q * np.exp(-z)).reshape(shape), nu.reshape(*batch, self.samples)
+
+    def _newton_step(self, p: Floats, q: Floats, nu: Floats) -> tuple[Floats, Floats]:
+        z = nu @ self.X
+        grown, shrunk = p * np.exp(z), q * np.exp(-z)
+        slope = (grown - shrunk) @ self.X.T - self.y
+        hessian = (self.X * (grown + shrunk)[:, None, :]) @ self.X.T
+        step = -_solve_positive(hessian, slope)
+        return step, -np.sum(slope * step, axis=-1)
+
+    def _line_search(self, p: Floats, q: Floats, nu: Floats, step: Floats, decrement: Floats) -> Floats:
+        here = self._dual(p, q, nu)
+        length = np.ones(len(nu))
+        for _ in range(60):
+            with np.errstate(over="ignore", invalid="ignore"):
+                there = self._dual(p, q, nu + length[:, None] * step)
+            rounding = 4e-16 * np.abs(here)
+            enough = there <= here - 0.25 * length * decrement + rounding
+            if enough.all():
+                return length
+            length = np.where(enough, length, length / 2)
+        return np.where(enough, length, 0.0)
+
+    def _dual(self, p: Floats, q: Floats, nu: Floats) -> Floats:
+        z = nu @ self.X
+        return np.sum(p * np.exp(z) + q * np.exp(-z), axis=-1) - nu @ self.y
+
+    def _cvxpy(self, p: Floats, q: Floats) -> tuple[Floats, Floats, Floats]:
+        problem = self._convex_problem
+        flat_p, flat_q = p.reshape(-1, self.dimension), q.reshape(-1, self.dimension)
+        results = [problem.solve(row_p, row_q) for row_p, row_q in zip(flat_p, flat_q, strict=True)]
+        grown, shrunk, nu = (np.array(part) for part in zip(*results, strict=True))
+        return grown.reshape(p.shape), shrunk.reshape(q.shape), nu.reshape(*p.shape[:-1], self.samples)
+
+    @cached_property
+    def _convex_problem(self) -> _ConvexProblem:
+        return _ConvexProblem(self.X, self.y)
+
+    def _with_certificate(
+        self, plus: Floats, minus: Floats, grown: Floats, shrunk: Floats, nu: Floats
+    ) -> GradientFlowSolution:
+        constraint = (grown - shrunk) @ self.X.T - self.y
+        primal = _divergence(grown, plus**2) + _divergence(shrunk, minus**2)
+        dual = -self._dual(plus**2, minus**2, nu) + np.sum(plus**2 + minus**2, axis=-1)
+        return GradientFlowSolution(
+            u_plus=np.where(plus < 0, -1, 1) * np.sqrt(grown),
+            u_minus=np.where(minus < 0, -1, 1) * np.sqrt(shrunk),
+            residual=np.linalg.norm(constraint, axis=-1) / max(float(np.linalg.norm(self.y)), 1e-300),
+            duality_gap=(primal - dual) / (1 + np.abs(primal)),
+        )
+
+
+class _ConvexProblem:
+    """``minimise KL(P || p) + KL(Q || q)`` subject to ``X (P - Q) = y`` in cvxpy, compiled once for all p and q."""
+
+    def __init__(self, X: Floats, y: Floats) -> None:
+        import cvxpy as cp
+
+        dimension = X.shape[1]
+        self.grown = cp.Variable(dimension, nonneg=True)
+        self.shrunk = cp.Variable(dimension, nonneg=True)
+        self.log_p = cp.Parameter(dimension)
+        self.log_q = cp.Parameter(dimension)
+        self.constraint = X @ (self.grown - self.shrunk) == y
+        # KL(P || p) = sum_i P_i log(P_i / p_i) - P_i + p_i; the constant p_i is left out.
+        objective = (
+            -cp.sum(cp.entr(self.grown)) - self.log_p @ self.grown - cp.sum(self.grown)
+            - cp.sum(cp.entr(self.shrunk)) - self.log_q @ self.shrunk - cp.sum(self.shrunk)
+        )  # fmt: skip
+        self.problem = cp.Problem(cp.Minimize(objective), [self.constraint])
+
+    def solve(self, p: Floats, q: Floats) -> tuple[Floats, Floats, Floats]:
+        import cvxpy as cp
+
+        self.log_p.value, self.log_q.value = np.log(p), np.log(q)
+        self.problem.solve(solver=cp.CLARABEL, tol_gap_abs=1e-12, tol_gap_rel=1e-12, tol_feas=1e-12, max_iter=500)
+        values = (self.grown.value, self.shrunk.value, -self.constraint.dual_value)
+        grown, shrunk, nu = (np.asarray(value, dtype=np.float64) for value in values)
+        return grown, shrunk, nu
+
+
+def flattest_sharpness(X: ArrayLike, y: ArrayLike) -> float:
+    """Return ``S_flat``, the sharpness of the flattest interpolator (Appendix B.3).
+
+    ``min lambda_max((4/N) X diag(p + q) X^T)`` over ``p, q >= 0`` with ``X (p - q) = y``: a semidefinite program,
+    solved by cvxpy and Clarabel.
+
+    Raises:
+        ValueError: no interpolator exists, or the solver did not reach an optimum.
+    """
+    import cvxpy as cp
+
+    model = SquaredRegression(X, y)
+    model._require_interpolator()
+    p = cp.Variable(model.dimension, nonneg=True)
+    q = cp.Variable(model.dimension, nonneg=True)
+    gram = 4 / model.samples * model.X @ cp.diag(p + q) @ model.X.T
+    problem = cp.Problem(cp.Minimize(cp.lambda_max((gram + gram.T) / 2)), [model.X @ (p - q) == model.y])
+    value: Any = problem.solve(solver=cp.CLARABEL)
+    if problem.status != cp.OPTIMAL:
+        raise ValueError(f"the flattest interpolator was not found: the solver's status is {problem.status!r}")
+    return float(value)
+
+
+def _divergence(P: Floats, p: Floats) -> Floats:
+    """Generalised Kullback-Leibler divergence ``sum_i P_i log(P_i / p_i) - P_i + p_i`` with ``0 log 0 = 0``."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where(P > 0, P * np.log(P / p), 0.0)
+    return np.sum(terms - P + p, axis=-1)
+
+
+def _largest_eigenvalue(matrices: Floats) -> Floats:
+    finite = np.isfinite(matrices).all(axis=(-2, -1))
+    values = np.linalg.eigvalsh(np.where(np.expand_dims(finite, (-2, -1)), matrices, 0.0))[..., -1]
+    return np.where(finite, values, np.nan)
+
+
+def _solve_positive(matrices: Floats, vectors: Floats) -> Floats:
+    """Solve with symmetric positive semidefinite matrices, scaled to unit diagonal first and lightly ridged."""
+    scale = 1 / np.sqrt(np.maximum(np.einsum("...ii->...i", matrices), 1e-300))
+    scaled = matrices * scale[..., :, None] * scale[..., None, :]
+    index = np.arange(scaled.shape[-1])
+    scaled[..., index, index] += 1e-14
+    return np.linalg.solve(scaled, (vectors * scale)[..., None])[..., 0] * scale
