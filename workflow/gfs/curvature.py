@@ -1,0 +1,144 @@
+"""Sharpness of any twice differentiable torch loss: the largest Hessian eigenvalue, matrix-free.
+
+The sharpness is ``lambda_max(Hessian L(w))``, the largest *algebraic* eigenvalue (Section 3.1, Notation). Lanczos
+iteration needs Hessian-vector products alone, so a network's Hessian is never formed (Appendix B.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Loss = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Sharpness:
+    """The largest Hessian eigenvalue with what is known of its error.
+
+    Attributes:
+        value: the Ritz value ``theta``.
+        residual: ``||H v - theta v||``; some eigenvalue of H lies within this distance of ``theta``.
+        vector: the unit Ritz vector ``v``, shape (P,); a start for the next estimate nearby.
+        products: Hessian-vector products used.
+        converged: whether ``residual <= tolerance * |theta|`` was reached.
+    """
+
+    value: float
+    residual: float
+    vector: Tensor
+    products: int
+    converged: bool
+
+
+def hessian_vector_product(loss: Loss, parameters: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return ``v -> Hessian L(w) v`` at fixed ``w``, exact by differentiating the gradient along ``v``.
+
+    The gradient's graph is built once and shared by all products.
+
+    Args:
+        loss: maps a flat tensor of shape (P,) to a scalar tensor.
+        parameters: the point ``w``, shape (P,).
+    """
+    point = parameters.detach().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(loss(point), point, create_graph=True)
+
+    def product(vector: Tensor) -> Tensor:
+        if not gradient.requires_grad:  # a loss that is linear in w
+            return torch.zeros_like(vector)
+        # materialize_grads: parameters that the gradient does not depend on have zeros, not nothing
+        (result,) = torch.autograd.grad(gradient, point, grad_outputs=vector, retain_graph=True, materialize_grads=True)
+        return result.detach()
+
+    return product
+
+
+def sharpness(
+    loss: Loss,
+    parameters: Tensor,
+    *,
+    tolerance: float = 1e-4,
+    max_products: int = 400,
+    basis_size: int = 50,
+    start: Tensor | None = None,
+    seed: int = 0,
+) -> Sharpness:
+    """Return the largest algebraic eigenvalue of the Hessian of ``loss`` at ``parameters``.
+
+    Lanczos with full reorthogonalisation, restarted from the leading Ritz vector when the basis is full. For a
+    symmetric matrix the error of the Ritz value is at most its residual, and near convergence at most
+    ``residual**2 / gap``.
+
+    Args:
+        loss: maps a flat tensor of shape (P,) to a scalar tensor.
+        parameters: the point, shape (P,).
+        tolerance: stop once the residual is at most this fraction of the value.
+        max_products: budget of Hessian-vector products; past it the best value so far is returned with
+            ``converged`` false.
+        basis_size: Lanczos vectors held in memory at once.
+        start: a guess at the top eigenvector, shape (P,), such as the vector found at a nearby point.
+        seed: of the random start, or of the small random part that is mixed into ``start`` so that a guess which is
+            exactly another eigenvector cannot hide the top one.
+
+    Raises:
+        FloatingPointError: a Hessian-vector product is not finite.
+    """
+    product = hessian_vector_product(loss, parameters)
+    vector = _start_vector(parameters, start, seed)
+    size = min(basis_size, parameters.numel())
+    used = 0
+    while True:
+        value, vector, residual, products = _lanczos(product, vector, min(size, max_products - used), tolerance)
+        used += products
+        converged = residual <= tolerance * abs(value)
+        if converged or used >= max_products or size == parameters.numel():
+            return Sharpness(value, residual, vector, used, converged)
+
+
+def _start_vector(parameters: Tensor, start: Tensor | None, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(parameters.numel(), generator=generator, dtype=torch.float64).to(parameters)
+    noise /= noise.norm()
+    if start is None:
+        return noise
+    mixed = start / start.norm() + 0.05 * noise
+    return mixed / mixed.norm()
+
+
+def _lanczos(
+    product: Callable[[Tensor], Tensor], start: Tensor, size: int, tolerance: float
+) -> tuple[float, Tensor, float, int]:
+    """One Lanczos sweep of at most ``size`` products: Ritz value, Ritz vector, residual, products used."""
+    basis = torch.empty(size, start.numel(), dtype=start.dtype, device=start.device)
+    diagonal: list[float] = []
+    off_diagonal: list[float] = []
+    vector = start / start.norm()
+    for k in range(size):
+        basis[k] = vector
+        image = product(vector)
+        diagonal.append(float(image @ vector))
+        # Twice is enough (Kahan, Parlett): the second pass removes what rounding left in the first.
+        for _ in range(2):
+            image = image - basis[: k + 1].T @ (basis[: k + 1] @ image)
+        beta = float(image.norm())
+        if not (abs(diagonal[-1]) < float("inf") and beta < float("inf")):
+            raise FloatingPointError("the Hessian-vector product is not finite: the loss overflows or is NaN there")
+        value, weights = _leading_ritz_pair(diagonal, off_diagonal)
+        residual = beta * abs(float(weights[-1]))
+        if residual <= 0.999 * tolerance * abs(value) or beta == 0.0:
+            break
+        off_diagonal.append(beta)
+        vector = image / beta
+    ritz = basis[: k + 1].T @ weights.to(basis)
+    return value, ritz / ritz.norm(), residual, k + 1
+
+
+def _leading_ritz_pair(diagonal: list[float], off_diagonal: list[float]) -> tuple[float, Tensor]:
+    tridiagonal = torch.diag(torch.tensor(diagonal, dtype=torch.float64))
+    for i, beta in enumerate(off_diagonal):
+        tridiagonal[i, i + 1] = tridiagonal[i + 1, i] = beta
+    values, vectors = torch.linalg.eigh(tridiagonal)
+    return float(values[-1]), vectors[:, -1]

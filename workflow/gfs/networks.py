@@ -1,0 +1,64 @@
+"""The networks of Section 4.2 as losses of a flat parameter vector (Appendix B.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from gfs.curvature import Loss
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"hardtanh": nn.Hardtanh, "tanh": nn.Tanh, "relu": nn.ReLU}
+
+
+def fully_connected(
+    inputs: int, outputs: int, *, widths: Sequence[int] = (200, 200), activation: str = "hardtanh", seed: int = 0
+) -> nn.Sequential:
+    """Return a fully connected network, by default of three layers with hidden width 200 as in Cohen et al. (2021).
+
+    The weights are torch's default initialisation under ``seed``; the global generator is left as it was.
+
+    Raises:
+        ValueError: an unknown activation.
+    """
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"unknown activation {activation!r}; choose one of {', '.join(sorted(ACTIVATIONS))}")
+    sizes = [inputs, *widths, outputs]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        layers: list[nn.Module] = [nn.Flatten()]
+        for i, (before, after) in enumerate(pairwise(sizes)):
+            if i:
+                layers.append(ACTIVATIONS[activation]())
+            layers.append(nn.Linear(before, after))
+    return nn.Sequential(*layers)
+
+
+def mean_squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return ``1/(2N) sum_n ||f(x_n) - y_n||^2`` for ``outputs`` and ``targets`` of shape (N, K)."""
+    return 0.5 * (outputs - targets).square().sum() / len(targets)
+
+
+def flat_loss(module: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Loss, Tensor]:
+    """Return the full-batch loss of ``module`` as a function of one flat vector, and the module's own parameters.
+
+    Args:
+        module: any torch module; it is left unchanged.
+        inputs: shape (N, ...); moved to the module's device and precision by the caller.
+        targets: one-hot, shape (N, K).
+
+    Returns:
+        ``loss``, which maps a tensor of shape (P,) to a scalar tensor, and the initial parameters, shape (P,).
+    """
+    named = [(name, parameter.detach()) for name, parameter in module.named_parameters()]
+    sizes = [parameter.numel() for _, parameter in named]
+
+    def loss(flat: Tensor) -> Tensor:
+        parts = torch.split(flat, sizes)
+        weights = {name: part.view_as(like) for (name, like), part in zip(named, parts, strict=True)}
+        return mean_squared_error(functional_call(module, weights, (inputs,)), targets)
+
+    return loss, torch.cat([parameter.reshape(-1) for _, parameter in named])
