@@ -1,0 +1,180 @@
+"""Data sets: normalisation, local files, downloads with their checksums."""
+
+import hashlib
+import io
+import tarfile
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from gfs import data
+from gfs.errors import UserError
+
+
+def pixels(count, seed=0, shape=(3, 32, 32)):
+    return np.random.default_rng(seed).integers(0, 256, size=(count, *shape), dtype=np.uint8)
+
+
+@pytest.fixture
+def npz(tmp_path):
+    path = tmp_path / "images.npz"
+    np.savez(path, x=pixels(20), y=np.arange(20) % 10)
+    return path
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A folder served on loopback, in the place of the sets' home pages."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    handler = partial(QuietHandler, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield folder, f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+        thread.join()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+
+def md5(path):
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+def test_gaussian_moments_and_seed():
+    X, y = data.gaussian(2000, 30, mean=1.5, deviation=0.5, label_deviation=2.0, seed=1)
+    assert X.shape == (2000, 30)
+    assert X.mean() == pytest.approx(1.5, abs=0.01)
+    assert X.std() == pytest.approx(0.5, abs=0.01)
+    assert y.std() == pytest.approx(2.0, abs=0.1)
+    np.testing.assert_array_equal(X, data.gaussian(2000, 30, 1.5, 0.5, 2.0, seed=1)[0])
+    assert not np.array_equal(X, data.gaussian(2000, 30, 1.5, 0.5, 2.0, seed=2)[0])
+
+
+def test_digits_are_normalised_over_the_whole_set():
+    inputs, targets, statistics = data.images("digits", 1797)
+    assert inputs.shape == (1797, 1, 8, 8)
+    assert inputs.dtype == targets.dtype == np.float32
+    assert inputs.mean() == pytest.approx(0, abs=1e-5)
+    assert inputs.std() == pytest.approx(1, abs=1e-5)
+    np.testing.assert_array_equal(targets.sum(axis=1), 1)
+    np.testing.assert_array_equal(np.argmax(targets[:5], axis=1), [0, 1, 2, 3, 4])
+    assert "1797" in statistics
+    np.testing.assert_array_equal(data.images("digits", 50)[0], inputs[:50])
+
+
+def test_cifar10_from_a_file_uses_the_statistics_of_the_full_set(npz):
+    inputs, _, statistics = data.images("cifar10", 7, file=str(npz))
+    expected = (pixels(20)[:7, 1] / 255 - 0.4822) / 0.2435
+    np.testing.assert_allclose(inputs[:, 1], expected, rtol=1e-5)
+    assert "50,000" in statistics
+
+
+@pytest.mark.parametrize("source", ["svhn", "npz"])
+def test_other_files_use_their_own_statistics_and_say_so(npz, source):
+    inputs, _, statistics = data.images(source, 20, file=str(npz))
+    np.testing.assert_allclose(inputs.mean(axis=(0, 2, 3)), 0, atol=1e-5)
+    np.testing.assert_allclose(inputs.std(axis=(0, 2, 3)), 1, atol=1e-5)
+    assert "20 images of images.npz" in statistics
+
+
+def test_more_images_than_there_are(npz):
+    with pytest.raises(UserError, match=r"21 images of .*npz are asked for, but it has 20"):
+        data.images("npz", 21, file=str(npz))
+
+
+def test_npz_without_a_file():
+    with pytest.raises(UserError, match="'npz' needs a file"):
+        data.images("npz", 5)
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"x": pixels(3)},
+        {"x": pixels(3) / 255.0, "y": np.arange(3)},
+        {"x": pixels(3).reshape(3, -1), "y": np.arange(3)},
+        {"x": pixels(3), "y": np.arange(4)},
+        {"x": pixels(3), "y": np.arange(3) + 8},
+        {"x": pixels(3), "y": np.array([0.0, 1.0, 2.0])},
+        {"x": np.array([{}], dtype=object), "y": np.arange(1)},
+    ],
+)
+def test_files_of_another_layout_are_refused(tmp_path, arrays):
+    path = tmp_path / "wrong.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(UserError, match=r"wrong\.npz"):
+        data.images("npz", 1, file=str(path))
+
+
+def test_a_file_that_is_no_npz_is_refused(tmp_path):
+    path = tmp_path / "truncated.npz"
+    path.write_bytes(b"PK\x03\x04 not an archive")
+    with pytest.raises(UserError, match="cannot read images"):
+        data.images("npz", 1, file=str(path))
+
+
+def cifar10_archive(path, labels):
+    """An archive laid out as the official binary version, with ten images a batch."""
+    with tarfile.open(path, "w:gz") as tar:
+        for i in range(5):
+            rows = np.concatenate([labels[10 * i : 10 * i + 10, None], pixels(10, seed=i).reshape(10, -1)], axis=1)
+            content = rows.astype(np.uint8).tobytes()
+            member = tarfile.TarInfo(f"cifar-10-batches-bin/data_batch_{i + 1}.bin")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+
+
+def test_cifar10_download(tmp_path, server, monkeypatch):
+    folder, address = server
+    labels = np.random.default_rng(9).integers(0, 10, size=50)
+    archive = folder / "cifar-10-binary.tar.gz"
+    cifar10_archive(archive, labels)
+    monkeypatch.setattr(data, "CIFAR10_URL", f"{address}/{archive.name}")
+    monkeypatch.setattr(data, "CIFAR10_MD5", md5(archive))
+    inputs, targets, _ = data.images("cifar10", 50, root=tmp_path / "downloads")
+    np.testing.assert_array_equal(np.argmax(targets, axis=1), labels)
+    mean, deviation = np.array(data.CIFAR10_MEAN), np.array(data.CIFAR10_DEVIATION)
+    expected = (pixels(10, seed=1)[3] / 255 - mean[:, None, None]) / deviation[:, None, None]
+    np.testing.assert_allclose(inputs[13], expected, rtol=1e-5, atol=1e-6)
+    assert (tmp_path / "downloads" / archive.name).is_file()
+
+
+def test_svhn_download(tmp_path, server, monkeypatch):
+    from torchvision.datasets import SVHN
+
+    folder, address = server
+    images, labels = pixels(30), np.arange(30) % 10
+    file = folder / "train_32x32.mat"
+    # Height, width, channel, image; the digit zero is class 10.
+    savemat(file, {"X": images.transpose(2, 3, 1, 0), "y": np.where(labels == 0, 10, labels)[:, None]})
+    monkeypatch.setitem(SVHN.split_list, "train", [f"{address}/{file.name}", file.name, md5(file)])
+    inputs, targets, statistics = data.images("svhn", 12, root=tmp_path / "downloads")
+    np.testing.assert_array_equal(np.argmax(targets, axis=1), labels[:12])
+    scaled = images / 255
+    expected = (scaled[:12] - scaled.mean((0, 2, 3), keepdims=True)) / scaled.std((0, 2, 3), keepdims=True)
+    np.testing.assert_allclose(inputs, expected, rtol=1e-4, atol=1e-5)
+    assert statistics == "the full training set"
+
+
+def test_a_download_with_the_wrong_checksum_is_refused(tmp_path, server, monkeypatch):
+    folder, address = server
+    cifar10_archive(folder / "cifar-10-binary.tar.gz", np.zeros(50, dtype=int))
+    monkeypatch.setattr(data, "CIFAR10_URL", f"{address}/cifar-10-binary.tar.gz")
+    with pytest.raises(UserError, match="cannot download") as error:
+        data.images("cifar10", 5, root=tmp_path / "downloads")
+    assert "'file'" in str(error.value)
+
+
+def test_a_missing_download_is_an_error_with_the_way_out(tmp_path, server, monkeypatch):
+    monkeypatch.setattr(data, "CIFAR10_URL", f"{server[1]}/cifar-10-binary.tar.gz")
+    with pytest.raises(UserError, match=r"cannot download .* put the images into a local"):
+        data.images("cifar10", 5, root=tmp_path / "downloads")

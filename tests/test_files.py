@@ -1,0 +1,72 @@
+"""Files appear whole or not at all, with their provenance."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gfs import files, provenance
+from gfs.errors import UserError
+
+
+def test_a_failure_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "table.txt"
+    path.write_text("old")
+
+    def write_half():
+        with files.whole_file(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        write_half()
+    assert path.read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["table.txt"]
+
+
+def test_folders_are_made_and_permissions_are_the_usual(tmp_path):
+    path = tmp_path / "new" / "folder" / "file.txt"
+    with files.whole_file(path) as temporary:
+        temporary.write_text("whole")
+    reference = tmp_path / "reference"
+    reference.touch()
+    assert path.stat().st_mode == reference.stat().st_mode
+
+
+def test_table_round_trip_with_sidecar(tmp_path):
+    table = pd.DataFrame({"iteration": [0, 1], "loss": [1.0, math.nan], "status": ["running", "diverged"]})
+    record = provenance.recorder({"rate": math.inf}, seed=4)()
+    files.write_table(tmp_path / "t.parquet", table, record)
+    pd.testing.assert_frame_equal(files.read_table(tmp_path / "t.parquet"), table)
+    written = json.loads((tmp_path / "t.json").read_text())
+    assert written["sha256"] == files.sha256(tmp_path / "t.parquet")
+    assert written["seed"] == 4
+    assert written["parameters"] == {"rate": "inf"}
+    assert {"python", "numpy", "torch"} <= set(written["versions"])
+    assert written["hardware"]["cores"] >= 1
+
+
+def test_tensor_round_trip_keeps_shapes(tmp_path):
+    tensors = {"scalar": np.float64(2.5), "matrix": np.arange(6.0).reshape(2, 3).T}
+    files.write_tensors(tmp_path / "x.safetensors", tensors, {})
+    read = files.read_tensors(tmp_path / "x.safetensors")
+    assert read["scalar"].shape == ()
+    np.testing.assert_array_equal(read["matrix"], tensors["matrix"])
+
+
+def test_same_content_same_bytes(tmp_path):
+    table = pd.DataFrame({"x": [1.0, 2.0]})
+    for name in ("a", "b"):
+        files.write_table(tmp_path / f"{name}.parquet", table, provenance.recorder({})())
+    assert files.sha256(tmp_path / "a.parquet") == files.sha256(tmp_path / "b.parquet")
+
+
+@pytest.mark.parametrize("read", [files.read_table, files.read_tensors, files.read_json])
+def test_unreadable_files_are_named_with_the_mend(tmp_path, read):
+    path = tmp_path / "broken.parquet"
+    path.write_bytes(b"{broken")
+    for culprit in (path, tmp_path / "missing.parquet"):
+        with pytest.raises(UserError, match=r"(broken|missing)\.parquet.*[Dd]elete it and run snakemake again"):
+            read(culprit)

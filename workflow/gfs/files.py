@@ -1,0 +1,141 @@
+"""Results on disk: Parquet tables, safetensors and JSON, each whole or not there at all.
+
+A file is written beside its place under a temporary name and then renamed. Every table and tensor file has a sidecar
+with its provenance, ``name.json`` beside ``name.parquet`` or ``name.safetensors``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from gfs.errors import UserError
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that becomes ``path`` if the block succeeds, and vanishes if not."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=f".part{path.suffix}", dir=path.parent)
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sidecar(path: str | Path) -> Path:
+    """Return where the provenance of ``path`` is kept."""
+    return Path(path).with_suffix(".json")
+
+
+def write_table(path: str | Path, table: pd.DataFrame, provenance: Mapping[str, Any]) -> None:
+    """Write ``table`` as Parquet with its sidecar."""
+    with whole_file(path) as temporary:
+        table.to_parquet(temporary, index=False)
+    _write_sidecar(path, provenance)
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a Parquet table.
+
+    Raises:
+        UserError: the file is missing or is not a readable table.
+    """
+    with _named_in_errors(path):
+        return pd.read_parquet(path)
+
+
+def write_tensors(path: str | Path, tensors: Mapping[str, NDArray[Any]], provenance: Mapping[str, Any]) -> None:
+    """Write named arrays as safetensors with their sidecar."""
+    from safetensors.numpy import save_file
+
+    with whole_file(path) as temporary:
+        save_file({name: np.asarray(array, order="C") for name, array in tensors.items()}, temporary)
+    _write_sidecar(path, provenance)
+
+
+def read_tensors(path: str | Path) -> dict[str, NDArray[Any]]:
+    """Read named arrays from a safetensors file.
+
+    Raises:
+        UserError: the file is missing or is not readable safetensors.
+    """
+    from safetensors.numpy import load_file
+
+    with _named_in_errors(path):
+        return load_file(path)
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Write ``content`` as JSON, numbers that JSON has no name for (NaN, infinity) as strings."""
+    text = json.dumps(_json_ready(content), indent=2, allow_nan=False)
+    with whole_file(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        UserError: the file is missing or is not JSON.
+    """
+    with _named_in_errors(path):
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def sha256(path: str | Path) -> str:
+    """Return the SHA-256 of the file at ``path`` in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write_sidecar(path: str | Path, provenance: Mapping[str, Any]) -> None:
+    write_json(sidecar(path), {"file": Path(path).name, "sha256": sha256(path), **provenance})
+
+
+@contextmanager
+def _named_in_errors(path: str | Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise UserError(
+            f"cannot read {path}: {error}. Delete it and run snakemake again: it makes what is missing."
+        ) from error
+
+
+def _json_ready(content: Any) -> Any:
+    if isinstance(content, Mapping):
+        return {str(key): _json_ready(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_json_ready(value) for value in content]
+    if isinstance(content, np.generic):
+        return _json_ready(content.item())
+    if isinstance(content, float) and not math.isfinite(content):
+        return str(content)
+    if isinstance(content, Path):
+        return str(content)
+    return content
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

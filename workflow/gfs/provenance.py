@@ -1,0 +1,85 @@
+"""Where a result comes from: parameters, versions, commit, hardware, wall time, seed."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("gfs-sharpness", "numpy", "scipy", "pandas", "pyarrow", "scikit-learn", "cvxpy", "clarabel", "torch")
+
+
+def recorder(parameters: Mapping[str, Any], *, seed: int | None = None) -> Callable[[], dict[str, Any]]:
+    """Start the clock; the returned function gives the record to be stored beside a result."""
+    started = time.perf_counter()
+
+    def record() -> dict[str, Any]:
+        return {
+            "parameters": dict(parameters),
+            "seed": seed,
+            "wall_time_s": round(time.perf_counter() - started, 3),
+            "written": datetime.now(UTC).isoformat(timespec="seconds"),
+            "commit": commit(),
+            "versions": versions(),
+            "hardware": hardware(),
+        }
+
+    return record
+
+
+def commit() -> str | None:
+    """Return the commit of the source, ``-dirty`` appended if tracked files differ from it; None outside a checkout."""
+    folder = Path(__file__).parent
+    try:
+        return subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that the numbers depend on."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def hardware() -> dict[str, Any]:
+    """Return machine, processor, cores in use and, where torch is loaded and sees one, the GPU."""
+    description: dict[str, Any] = {
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": int(os.environ.get("OMP_NUM_THREADS", "0")) or None,
+    }
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        description["gpu"] = torch.cuda.get_device_name()
+    return description
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or "unknown"
