@@ -1,0 +1,76 @@
+"""The figures' common style."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_rgba
+
+from gfs import plotting
+
+
+@pytest.fixture
+def run():
+    count = 30
+    phi = np.where(np.arange(count) % 5 == 0, np.linspace(14, 10, count), np.nan)
+    return pd.DataFrame(
+        {
+            "experiment": "test",
+            "seed": 0,
+            "learning_rate": 0.2,
+            "threshold": 10.0,
+            "iteration": range(count),
+            "loss": np.geomspace(1, 1e-5, count),
+            "sharpness": np.linspace(5, 11, count),
+            "gfs_sharpness": phi,
+            "status": ["running"] * (count - 1) + ["converged"],
+            "gfs_status": np.where(np.isnan(phi), None, "converged"),
+        }
+    )
+
+
+def labels(axes):
+    return [line.get_label() for line in axes.get_lines()]
+
+
+def test_threshold_is_the_same_dashed_line_everywhere(run):
+    _, axes = plotting.stacked_panels(2)
+    plotting.sharpness_panel(axes[0], run)
+    plotting.sharpness_panel(axes[1], run.assign(threshold=20.0))
+    lines = [next(line for line in panel.get_lines() if line.get_label() == r"$2/\eta$") for panel in axes]
+    assert [line.get_ydata()[0] for line in lines] == [10.0, 20.0]
+    assert len({(line.get_linestyle(), line.get_linewidth(), to_rgba(line.get_color())) for line in lines}) == 1
+    assert lines[0].get_linestyle() == "--"
+
+
+def test_unfinished_flows_are_shown(run):
+    _, axes = plotting.stacked_panels(1)
+    plotting.sharpness_panel(axes[0], run)
+    assert "flow unfinished" not in labels(axes[0])
+    run.loc[5, ["gfs_sharpness", "gfs_status"]] = [np.nan, "budget"]
+    _, axes = plotting.stacked_panels(1)
+    plotting.sharpness_panel(axes[0], run)
+    assert "flow unfinished" in labels(axes[0])
+
+
+def test_saved_text_is_text_and_bytes_repeat(run, tmp_path):
+    def draw(name):
+        paths = [tmp_path / f"{name}.{suffix}" for suffix in ("pdf", "png", "svg")]
+        with plotting.style():
+            figure, axes = plotting.stacked_panels(1)
+            plotting.loss_panel(axes[0], run)
+            width = figure.get_figwidth()
+            plotting.save(figure, *paths)
+        return width, [path.read_bytes() for path in paths]
+
+    width, first = draw("a")
+    assert width == plotting.COLUMN_WIDTH
+    assert first == draw("b")[1]
+    assert b"gradient descent iteration" in first[2]
+    assert b"/FontFile2" in first[0] or b"/TrueType" in first[0] or b"/CIDFontType2" in first[0]
+
+
+def test_first_run_of_several(run):
+    several = pd.concat([run.assign(learning_rate=0.1), run.assign(seed=1), run], ignore_index=True)
+    chosen = plotting.single_run(several)
+    assert set(chosen["learning_rate"]) == {0.1}
+    assert list(chosen["iteration"]) == list(range(len(run)))

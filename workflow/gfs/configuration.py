@@ -1,0 +1,245 @@
+"""The configuration: checked against its closed schema, and expanded into the runs of each experiment.
+
+Nothing is done before every value has been looked at; what is wrong is said in one message that names the key, what
+was found, what is allowed and the nearest valid name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from gfs.errors import UserError
+
+Config = Mapping[str, Any]
+
+# The model that each figure of the paper shows.
+FIGURE_MODELS = {"figure02": "scalar", "figure05": "regression", "figure06": "network"}
+
+# Where the runs of an experiment differ: the key of the learning rates, and their name in a run's folder.
+_RATES = {
+    "scalar": ("learning_rates", "lr"),
+    "regression": ("learning_rate_fractions", "fraction"),
+    "network": ("learning_rates", "lr"),
+}
+
+# Given to the GFS stage alone, so that a change of them does not train again.
+_GFS_KEYS = ("flow",)
+
+
+class ConfigurationError(UserError):
+    """The configuration can't be used; the message says why and how to mend it."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run: an experiment at one seed and learning rate.
+
+    Attributes:
+        experiment: the experiment's name.
+        name: of the run's folder, such as ``seed0-lr0.05``.
+        seed: None for scalar networks, which start at given weights.
+        parameters: all values that the run depends on, data set included.
+    """
+
+    experiment: str
+    name: str
+    seed: int | None
+    parameters: dict[str, Any]
+
+    @property
+    def training_parameters(self) -> dict[str, Any]:
+        """The parameters that training depends on."""
+        return {key: value for key, value in self.parameters.items() if key not in _GFS_KEYS}
+
+    @property
+    def data(self) -> str | None:
+        """The path of the run's data below ``data/``, without suffix; None where there is none."""
+        name = self.parameters.get("data")
+        return f"{name}/seed{self.seed}" if self.parameters["model"] == "regression" else name
+
+
+def check(config: Config, schema_path: str | Path) -> None:
+    """Check ``config`` against the schema and for what a schema cannot say: names that refer to each other, files.
+
+    Raises:
+        ConfigurationError: with every problem found.
+    """
+    schema = yaml.safe_load(Path(schema_path).read_text(encoding="utf-8"))
+    validator = jsonschema.Draft202012Validator(schema)
+    problems = [text for error in validator.iter_errors(_plain(config)) for text in _explain(error)]
+    if not problems:
+        checks = (_not_finite, _dangling_names, _wrong_figures, _missing_files)
+        problems = [text for look in checks for text in look(config)]
+    if problems:
+        listed = "\n".join(dict.fromkeys(problems))
+        raise ConfigurationError(f"the configuration cannot be used; nothing was started.\n{listed}")
+
+
+def runs(config: Config, experiment: str) -> list[Run]:
+    """Return the runs of an experiment of a checked configuration: one per seed and learning rate."""
+    settings = config["experiments"][experiment]
+    rates_key, rate_label = _RATES[settings["model"]]
+    seeds: Sequence[int | None] = settings.get("seeds", [None])
+    shared = {key: value for key, value in settings.items() if key not in (rates_key, "seeds")}
+    if "data" in settings:
+        shared["data_set"] = config["data"][settings["data"]]
+    found = []
+    for seed, rate in product(seeds, settings[rates_key]):
+        label = f"{rate_label}{float(rate)!r}"
+        name = label if seed is None else f"seed{seed}-{label}"
+        found.append(Run(experiment, name, seed, {**shared, "seed": seed, "learning_rate": float(rate)}))
+    return found
+
+
+def run(config: Config, experiment: str, name: str) -> Run:
+    """Return one run by its name."""
+    return next(found for found in runs(config, experiment) if found.name == name)
+
+
+def _explain(error: jsonschema.ValidationError) -> Iterator[str]:
+    where = _dotted(error.absolute_path)
+    found: Any = error.instance
+    value: Any = error.validator_value
+    schema: Any = error.schema
+    match error.validator:
+        case "additionalProperties":
+            allowed = sorted(schema["properties"])
+            for key in found:
+                if key not in allowed:
+                    yield _problem(
+                        _dotted([*error.absolute_path, key]), "an unknown key", _names(allowed), key, allowed
+                    )
+        case "required":
+            for key in value:
+                if key not in found:
+                    given = set(map(str, found)) - set(schema.get("properties", {}))
+                    hint = f"; add it{_nearest(key, given, ' (or rename {})')}"
+                    yield _problem(_dotted([*error.absolute_path, key]), "nothing", f"this key is needed{hint}")
+        case "enum":
+            yield _problem(where, repr(found), _names(value), found, value)
+        case "const":
+            yield _problem(where, repr(found), repr(value))
+        case "type":
+            yield _problem(where, _described(found), _TYPES[value] + _yaml_hint(found, value))
+        case "exclusiveMinimum":
+            yield _problem(where, repr(found), f"a number above {value}")
+        case "minimum":
+            yield _problem(where, repr(found), f"{value} or more")
+        case "maximum":
+            yield _problem(where, repr(found), f"{value} or less")
+        case "minItems" | "minProperties" | "minLength":
+            yield _problem(where, f"{found!r}", f"at least {value} of them" if found else "not empty")
+        case "uniqueItems":
+            yield _problem(where, repr(found), "each value once")
+        case "pattern":
+            yield _problem(where, repr(found), "letters, digits, '-' and '_', beginning with a letter or digit")
+        case _:
+            yield _problem(where, repr(found), error.message)
+
+
+_TYPES = {
+    "object": "a mapping of keys to values",
+    "array": "a list",
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+}
+
+
+def _problem(where: str, found: str, allowed: str, name: object = None, names: Sequence[str] = ()) -> str:
+    suggestion = _nearest(str(name), names, "\n    nearest: {}") if name is not None else ""
+    return f"  {where}\n    found:   {found}\n    allowed: {allowed}{suggestion}"
+
+
+def _nearest(name: str, names: Sequence[str] | set[str], template: str) -> str:
+    close = difflib.get_close_matches(name, [str(candidate) for candidate in names], n=1, cutoff=0.5)
+    return template.format(close[0]) if close else ""
+
+
+def _described(value: object) -> str:
+    if value is None:
+        return "nothing (an empty value)"
+    kinds = {bool: "a truth value", str: "text", int: "a whole number", float: "a number", list: "a list"}
+    kind = kinds.get(type(value), "a mapping" if isinstance(value, Mapping) else type(value).__name__)
+    return f"{value!r} ({kind})"
+
+
+def _yaml_hint(found: object, wanted: str) -> str:
+    if wanted in ("number", "integer") and isinstance(found, str):
+        try:
+            return f"; YAML reads {found} as text, write {float(found):.1e}" if "e" in found.lower() else ""
+        except ValueError:
+            return ""
+    return ""
+
+
+def _dotted(path: Sequence[Any] | Any) -> str:
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.lstrip(".") or "(top level)"
+
+
+def _names(names: Sequence[object]) -> str:
+    return ", ".join(str(name) for name in names)
+
+
+def _plain(value: Any) -> Any:
+    """Plain dicts and lists, whatever mapping type the caller's YAML reader made."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _not_finite(value: Any, path: tuple[Any, ...] = ()) -> Iterator[str]:
+    # JSON Schema compares NaN as within every bound.
+    if isinstance(value, float) and not math.isfinite(value):
+        yield _problem(_dotted(path), repr(value), "a finite number")
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _not_finite(item, (*path, key))
+    elif isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            yield from _not_finite(item, (*path, i))
+
+
+def _dangling_names(config: Config) -> Iterator[str]:
+    for name, settings in config["experiments"].items():
+        if "data" not in settings:
+            continue
+        wants_gaussian = settings["model"] == "regression"
+        fitting = [key for key, data in config["data"].items() if (data["source"] == "gaussian") == wants_gaussian]
+        if settings["data"] not in fitting:
+            kind = "Gaussian" if wants_gaussian else "image"
+            allowed = f"a data set of {kind} data: {_names(fitting) or 'none is defined; add one under data'}"
+            yield _problem(f"experiments.{name}.data", repr(settings["data"]), allowed, settings["data"], fitting)
+
+
+def _wrong_figures(config: Config) -> Iterator[str]:
+    for figure, experiment in config["figures"].items():
+        model = FIGURE_MODELS[figure]
+        fitting = [name for name, settings in config["experiments"].items() if settings["model"] == model]
+        if experiment not in fitting:
+            allowed = f"an experiment with model {model}: {_names(fitting) or 'none is defined'}"
+            yield _problem(f"figures.{figure}", repr(experiment), allowed, experiment, fitting)
+
+
+def _missing_files(config: Config) -> Iterator[str]:
+    for name, settings in config["data"].items():
+        file = settings.get("file")
+        if file is not None and not Path(file).is_file():
+            folder = Path(file).parent
+            there = sorted(path.name for path in folder.glob("*.npz")) if folder.is_dir() else []
+            allowed = f"an existing .npz file; {folder} has {_names(there) or 'none'}"
+            yield _problem(f"data.{name}.file", f"{file!r}, which is not there", allowed, Path(file).name, there)

@@ -1,0 +1,228 @@
+"""The paper's three models behind one interface, so that one training loop and one GFS stage serve all.
+
+``build`` makes a model from the parameters of a run; only networks import torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gfs import regression, scalar
+
+Array = NDArray[Any]
+Report = Callable[[int, float], None]
+
+
+@dataclass(frozen=True)
+class GFSPoint:
+    """The gradient flow solution from one iterate.
+
+    Attributes:
+        gfs_sharpness: its sharpness; NaN unless ``status`` is ``converged``.
+        gfs_loss: the loss there; for the closed forms what rounding leaves.
+        residual: bound on the error of the eigenvalue; zero where it is exact up to rounding.
+        status: ``converged``, or why there is no solution to speak of.
+        flow_time: length of the integrated flow, NaN for closed forms.
+        gradient_evaluations: gradients spent.
+    """
+
+    gfs_sharpness: float
+    gfs_loss: float
+    residual: float
+    status: str
+    flow_time: float = float("nan")
+    gradient_evaluations: int = 0
+
+    def row(self) -> dict[str, Any]:
+        """Return the point as a row of the GFS table."""
+        values = asdict(self)
+        return {"gfs_status" if key == "status" else key: value for key, value in values.items()}
+
+
+class Model(Protocol):
+    """What training and the GFS stage ask of a model; ``w`` is in the model's own array type.
+
+    Attributes:
+        initial: the starting weights.
+        checkpoints_per_file: iterates that share a checkpoint file; one where a single GFS is long work.
+    """
+
+    initial: Any
+    checkpoints_per_file: int
+
+    def loss_and_gradient(self, w: Any) -> tuple[float, Any]:
+        """Return ``L(w)`` and ``grad L(w)``."""
+
+    def sharpness(self, w: Any) -> float:
+        """Return the largest Hessian eigenvalue at ``w``, NaN where it is not finite."""
+
+    def to_numpy(self, w: Any) -> Array:
+        """Return ``w`` as a flat NumPy array."""
+
+    def gfs(self, weights: Array, report: Report | None = None) -> list[GFSPoint]:
+        """Return the gradient flow solutions from ``weights`` of shape (k, P).
+
+        ``report`` is called on the way, where that is long, with gradients spent and the loss.
+        """
+
+
+class ScalarNetwork:
+    """Section 3: depth D, loss ``(prod w - 1)^2 / 2``, GFS in closed form."""
+
+    checkpoints_per_file = 100_000
+
+    def __init__(self, initial_weights: list[float]) -> None:
+        self.initial = np.array(initial_weights, dtype=np.float64)
+
+    def loss_and_gradient(self, w: Array) -> tuple[float, Array]:
+        return float(scalar.loss(w)), scalar.gradient(w)
+
+    def sharpness(self, w: Array) -> float:
+        return float(scalar.sharpness(w))
+
+    def to_numpy(self, w: Array) -> Array:
+        return w
+
+    def gfs(self, weights: Array, report: Report | None = None) -> list[GFSPoint]:
+        values = scalar.gfs_sharpness(weights)
+        losses = scalar.loss(scalar.gradient_flow_solution(weights))
+        return [
+            GFSPoint(float(value), float(loss), 0.0, "converged" if np.isfinite(value) else "does not exist")
+            for value, loss in zip(values, losses, strict=True)
+        ]
+
+
+class SquaredRegressionRun:
+    """Section 4.1: weights ``(u_+, u_-)`` side by side, GFS as a convex problem."""
+
+    checkpoints_per_file = 2_000
+
+    def __init__(self, data: Mapping[str, Array], initial_scale: float) -> None:
+        self.model = regression.SquaredRegression(data["X"], data["y"])
+        self.initial = np.full(2 * self.model.dimension, initial_scale)
+
+    def loss_and_gradient(self, w: Array) -> tuple[float, Array]:
+        plus, minus = self._split(w)
+        return float(self.model.loss(plus, minus)), np.concatenate(self.model.gradient(plus, minus))
+
+    def sharpness(self, w: Array) -> float:
+        return float(self.model.sharpness(*self._split(w)))
+
+    def to_numpy(self, w: Array) -> Array:
+        return w
+
+    def gfs(self, weights: Array, report: Report | None = None) -> list[GFSPoint]:
+        solution = self.model.gradient_flow_solution(*self._split(weights))
+        values = self.model.sharpness_at_interpolator(solution.u_plus, solution.u_minus)
+        losses = self.model.loss(solution.u_plus, solution.u_minus)
+        return [
+            GFSPoint(float(value), float(loss), 0.0, "converged")
+            if certified
+            else GFSPoint(float("nan"), float(loss), float("nan"), "certificate failed")
+            for value, loss, certified in zip(values, losses, solution.certified, strict=True)
+        ]
+
+    def _split(self, w: Array) -> tuple[Array, Array]:
+        dimension = self.model.dimension
+        return w[..., :dimension], w[..., dimension:]
+
+
+class Network:
+    """Section 4.2: a torch network on images, GFS by integrating the flow."""
+
+    checkpoints_per_file = 1
+
+    def __init__(self, data: Mapping[str, Array], parameters: Mapping[str, Any], device: str = "cpu") -> None:
+        import torch
+
+        from gfs import networks
+
+        precision = {"float32": torch.float32, "float64": torch.float64}[parameters["precision"]]
+        inputs = torch.from_numpy(data["inputs"]).to(device, precision)
+        targets = torch.from_numpy(data["targets"]).to(device, precision)
+        module = networks.fully_connected(
+            inputs[0].numel(),
+            targets.shape[1],
+            widths=parameters["widths"],
+            activation=parameters["activation"],
+            seed=parameters["seed"],
+        ).to(device, precision)
+        self.loss, self.initial = networks.flat_loss(module, inputs, targets)
+        self.seed: int = parameters["seed"]
+        self.flow: Mapping[str, Any] = parameters.get("flow", {})
+        self._top_vector: Any = None
+
+    def loss_and_gradient(self, w: Any) -> tuple[float, Any]:
+        from gfs import flow
+
+        return flow.loss_and_gradient(self.loss, w)
+
+    def sharpness(self, w: Any) -> float:
+        from gfs import curvature
+
+        try:
+            estimate = curvature.sharpness(self.loss, w, start=self._top_vector, seed=self.seed)
+        except FloatingPointError:
+            return float("nan")
+        self._top_vector = estimate.vector
+        return estimate.value
+
+    def to_numpy(self, w: Any) -> Array:
+        return w.detach().cpu().numpy()
+
+    def gfs(self, weights: Array, report: Report | None = None) -> list[GFSPoint]:
+        return [self._gfs_point(row, report) for row in weights]
+
+    def _gfs_point(self, weights: Array, report: Report | None) -> GFSPoint:
+        import torch
+
+        from gfs import curvature, flow
+
+        start = torch.from_numpy(weights).to(self.initial)
+        solution = flow.gradient_flow_solution(self.loss, start, seed=self.seed, report=report, **self.flow)
+        sharpness = residual = float("nan")
+        if solution.converged:
+            top = curvature.sharpness(self.loss, solution.parameters, seed=self.seed)
+            sharpness, residual = top.value, top.residual
+        return GFSPoint(
+            sharpness, solution.loss, residual, solution.status, solution.time, solution.gradient_evaluations
+        )
+
+
+def build(parameters: Mapping[str, Any], data: Mapping[str, Array], *, device: str = "cpu") -> Model:
+    """Return the model of a run.
+
+    Args:
+        parameters: of the run (see :mod:`gfs.configuration`); ``model`` says which.
+        data: the arrays of the run's data set; empty for scalar networks.
+        device: a torch device, ``auto`` for a GPU where there is one; networks only.
+    """
+    kind = parameters["model"]
+    if kind == "scalar":
+        return ScalarNetwork(parameters["initial_weights"])
+    if kind == "regression":
+        return SquaredRegressionRun(data, parameters["initial_scale"])
+    if kind == "network":
+        return Network(data, parameters, _torch_device(device))
+    raise ValueError(f"unknown model {kind!r}")
+
+
+def learning_rate(parameters: Mapping[str, Any], data: Mapping[str, Array]) -> float:
+    """Return the step size eta of a run; for squared regression it is given as a fraction of ``2 / S_flat``."""
+    rate: float = parameters["learning_rate"]
+    if parameters["model"] == "regression":
+        return rate * 2 / float(data["flattest_sharpness"])
+    return rate
+
+
+def _torch_device(device: str) -> str:
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device

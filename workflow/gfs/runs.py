@@ -1,0 +1,141 @@
+"""The stages of an experiment: train a model, find the GFS sharpness of its checkpoints, collect the tables."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from gfs import files, progress
+from gfs.descent import Iterate, gradient_descent
+from gfs.models import GFSPoint, Model
+
+Record = Callable[[], dict[str, Any]]
+
+INDEX = "index.json"
+
+# The GFS table of a run that diverged before its first checkpoint.
+_NO_CHECKPOINTS = pd.DataFrame(
+    {"iteration": pd.Series(dtype=np.int64)}
+    | {field.name: pd.Series(dtype=np.float64) for field in fields(GFSPoint) if field.name != "status"}
+    | {"gfs_status": pd.Series(dtype=str)}
+)
+
+
+def train(
+    model: Model,
+    learning_rate: float,
+    *,
+    loss_tolerance: float,
+    max_iterations: int,
+    sharpness_every: int,
+    checkpoint_every: int,
+    trajectory: str | Path,
+    checkpoints: str | Path,
+    record: Record,
+) -> None:
+    """Run gradient descent, writing the trajectory table and the checkpoints.
+
+    The table has a row per iterate: ``iteration``, ``loss``, ``sharpness`` (every ``sharpness_every`` iterates and the
+    last, NaN between), ``learning_rate``, ``threshold`` (2/eta) and ``status``. Checkpoints are the iterates at
+    multiples of ``checkpoint_every`` and, unless the run diverged, the last; ``index.json`` in their folder lists the
+    files and is written last.
+    """
+    writer = _CheckpointWriter(Path(checkpoints), model.checkpoints_per_file, record)
+    rows = []
+    iterates = gradient_descent(
+        model.loss_and_gradient,
+        model.initial,
+        learning_rate,
+        loss_tolerance=loss_tolerance,
+        max_iterations=max_iterations,
+    )
+    with progress.bar(max_iterations, "training") as bar:
+        for iterate in iterates:
+            last = iterate.status != "running"
+            wanted = iterate.iteration % sharpness_every == 0 or last
+            curvature = model.sharpness(iterate.weights) if wanted and iterate.status != "diverged" else math.nan
+            rows.append((iterate.iteration, iterate.loss, curvature, iterate.status))
+            if iterate.status != "diverged" and (iterate.iteration % checkpoint_every == 0 or last):
+                writer.add(iterate, model.to_numpy(iterate.weights))
+            bar.set_postfix_str(f"loss {iterate.loss:.3g}", refresh=False)
+            bar.update(0 if last else 1)
+    table = pd.DataFrame(rows, columns=["iteration", "loss", "sharpness", "status"])
+    table["learning_rate"] = learning_rate
+    table["threshold"] = 2 / learning_rate
+    files.write_table(trajectory, table, record())
+    writer.close(table["status"].iloc[-1])
+
+
+def gfs_table(model: Model, checkpoint_files: Sequence[str | Path]) -> pd.DataFrame:
+    """Return a row per iterate of the files: ``iteration`` and the fields of :class:`gfs.models.GFSPoint`."""
+    rows: list[dict[str, Any]] = []
+    with progress.bar(len(checkpoint_files), "gradient flow", unit="file") as bar:
+        for path in checkpoint_files:
+            block = files.read_tensors(path)
+
+            def report(gradients: int, loss: float, name: str = Path(path).stem) -> None:
+                bar.set_postfix_str(f"{name}: {gradients} gradients, loss {loss:.3g}", refresh=False)
+                bar.update(0)
+
+            points = model.gfs(block["weights"], report)
+            rows += [
+                {"iteration": int(iteration), **point.row()}
+                for iteration, point in zip(block["iteration"], points, strict=True)
+            ]
+            bar.update(1)
+    return pd.DataFrame(rows)
+
+
+def with_gfs(trajectory: pd.DataFrame, gfs_tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return a run's trajectory table with the columns of its GFS tables, NaN between checkpoints."""
+    gfs = pd.concat(gfs_tables) if gfs_tables else _NO_CHECKPOINTS
+    joined = trajectory.merge(gfs, on="iteration", how="left", validate="one_to_one")
+    joined["gradient_evaluations"] = joined["gradient_evaluations"].fillna(0).astype(np.int64)
+    return joined
+
+
+def checkpoint_files(checkpoints: str | Path) -> list[Path]:
+    """Return the checkpoint files that a finished training wrote, in order of iteration."""
+    folder = Path(checkpoints)
+    return [folder / name for name in files.read_json(folder / INDEX)["files"]]
+
+
+class _CheckpointWriter:
+    """Writes blocks of iterates to ``<first iteration>.safetensors`` as training goes on."""
+
+    def __init__(self, folder: Path, per_file: int, record: Record) -> None:
+        # What an interrupted run left is not this run's.
+        shutil.rmtree(folder, ignore_errors=True)
+        self.folder = folder
+        self.per_file = per_file
+        self.record = record
+        self.iterations: list[int] = []
+        self.weights: list[NDArray[Any]] = []
+        self.names: list[str] = []
+
+    def add(self, iterate: Iterate[Any], weights: NDArray[Any]) -> None:
+        self.iterations.append(iterate.iteration)
+        self.weights.append(weights)
+        if len(self.iterations) >= self.per_file:
+            self._flush()
+
+    def close(self, status: str) -> None:
+        self._flush()
+        files.write_json(self.folder / INDEX, {"files": self.names, "status": status})
+
+    def _flush(self) -> None:
+        if not self.iterations:
+            return
+        name = f"{self.iterations[0]:07d}.safetensors"
+        tensors = {"iteration": np.array(self.iterations, dtype=np.int64), "weights": np.stack(self.weights)}
+        files.write_tensors(self.folder / name, tensors, self.record())
+        self.names.append(name)
+        self.iterations, self.weights = [], []
