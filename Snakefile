@@ -1,0 +1,24 @@
+# Gradient flow solutions along gradient descent: every figure of Kreisler et al. (ICML 2023) is a target.
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+configfile: "config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/gfs.smk"
+include: "workflow/rules/collect.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/claims.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        [figure_files(figure) for figure in configuration.FIGURE_MODELS],
+        f"{RESULTS}/claims.json",
+        f"{RESULTS}/claims.md",

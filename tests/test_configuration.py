@@ -1,0 +1,134 @@
+"""What a wrong configuration says, and the runs that a right one makes."""
+
+import re
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from gfs import configuration
+from gfs.configuration import ConfigurationError
+
+SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
+
+
+def message(config):
+    with pytest.raises(ConfigurationError) as error:
+        configuration.check(config, SCHEMA)
+    return str(error.value)
+
+
+def changed(config, path, value):
+    *parents, last = path
+    for part in parents:
+        config = config[part]
+    config[last] = value
+
+
+FC = ("experiments", "fc-hardtanh-digits")
+
+CASES = [
+    (("experimens",), {}, ["experimens", "an unknown key", "nearest: experiments"]),
+    ((*FC, "learning_rats"), [0.1], ["fc-hardtanh-digits.learning_rats", "nearest: learning_rates"]),
+    ((*FC, "learning_rates"), [0.0], ["learning_rates[0]", "0.0", "above 0"]),
+    ((*FC, "learning_rates"), [-0.1], ["learning_rates[0]", "-0.1", "above 0"]),
+    ((*FC, "learning_rates"), [], ["learning_rates", "not empty"]),
+    ((*FC, "learning_rates"), [0.1, 0.1], ["learning_rates", "each value once"]),
+    ((*FC, "learning_rates"), 0.1, ["learning_rates", "0.1 (a number)", "a list"]),
+    ((*FC, "learning_rates"), [float("nan")], ["learning_rates[0]", "nan", "a finite number"]),
+    ((*FC, "stop", "loss"), "1e-5", ["stop.loss", "'1e-5' (text)", "a number", "write 1.0e-05"]),
+    ((*FC, "stop", "iterations"), 2.5, ["stop.iterations", "2.5", "a whole number"]),
+    ((*FC, "stop", "iterations"), True, ["stop.iterations", "True (a truth value)", "a whole number"]),
+    ((*FC, "architecture"), "resnet", ["architecture", "'resnet'", "allowed: fully_connected"]),
+    ((*FC, "activation"), "hardtan", ["activation", "'hardtan'", "nearest: hardtanh"]),
+    ((*FC, "model"), "networks", ["fc-hardtanh-digits.model", "'networks'", "nearest: network"]),
+    ((*FC, "flow", "step_factor"), 3.0, ["flow.step_factor", "3.0", "2.78 or less"]),
+    ((*FC, "flow", "method"), "euler", ["flow.method", "'euler'", "rk4"]),
+    ((*FC, "data"), "digit", ["fc-hardtanh-digits.data", "'digit'", "nearest: digits"]),
+    ((*FC, "data"), "gaussian", ["fc-hardtanh-digits.data", "image data: digits"]),
+    ((*FC, "seeds"), [-1], ["seeds[0]", "-1", "0 or more"]),
+    ((*FC, "seeds"), None, ["seeds", "nothing (an empty value)", "a list"]),
+    (("execution", "device"), "gpu", ["execution.device", "'gpu'", "auto, cpu, cuda"]),
+    (("figures", "figure06"), "regression", ["figures.figure06", "an experiment with model network"]),
+    (("figures", "figure6"), "regression", ["figures.figure6", "nearest: figure06"]),
+    (("data", "digits", "source"), "digit", ["data.digits.source", "nearest: digits"]),
+    (("data", "own"), {"source": "npz", "images": 5}, ["data.own.file", "this key is needed"]),
+    (
+        ("data", "own"),
+        {"source": "npz", "images": 5, "file": "tests/nothing.npz"},
+        ["data.own.file", "'tests/nothing.npz', which is not there", "an existing .npz file"],
+    ),
+    (("directories",), "results", ["directories", "'results' (text)", "a mapping"]),
+    (("scale",), "../up", ["scale", "'../up'", "letters, digits"]),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "expected"), CASES)
+def test_a_message_names_key_value_and_mend(config, path, value, expected):
+    changed(config, path, value)
+    text = message(config)
+    for part in expected:
+        assert part in text
+
+
+def test_a_missing_key_is_named_with_the_one_it_may_have_been(config):
+    experiment = config["experiments"]["regression"]
+    experiment["intial_scale"] = experiment.pop("initial_scale")
+    text = message(config)
+    assert "experiments.regression.initial_scale" in text
+    assert "rename intial_scale" in text
+
+
+def test_several_problems_come_in_one_message(config):
+    config["execution"]["threads"] = 0
+    config["scale"] = 5
+    text = message(config)
+    assert "execution.threads" in text
+    assert "scale" in text
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "config/paper.yaml", "tests/tiny.yaml"])
+def test_shipped_configurations_are_valid(config, name):
+    def merge(base, overlay):
+        for key, value in overlay.items():
+            base[key] = merge(base.get(key, {}), value) if isinstance(value, dict) else value
+        return base
+
+    configuration.check(merge(config, yaml.safe_load((ROOT / name).read_text())), SCHEMA)
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "config/paper.yaml"])
+def test_every_value_says_where_it_comes_from(name):
+    """Each key with a value has a comment above it that begins with [text], [open] or [ours]."""
+    comment: list[str] = []
+    unmarked = []
+    for line in (ROOT / name).read_text().splitlines():
+        stripped = line.strip()
+        if stripped.startswith("#"):
+            comment.append(stripped)
+        else:
+            if re.match(r"[\w-]+: \S", stripped) and not (comment and re.search(r"\[(text|open|ours)\]", comment[0])):
+                unmarked.append(stripped)
+            comment = []
+    assert not unmarked
+
+
+def test_runs_are_seeds_times_learning_rates(config):
+    experiment = config["experiments"]["fc-hardtanh-digits"]
+    experiment["seeds"], experiment["learning_rates"] = [0, 3], [0.05, 0.1]
+    found = configuration.runs(config, "fc-hardtanh-digits")
+    assert [run.name for run in found] == ["seed0-lr0.05", "seed0-lr0.1", "seed3-lr0.05", "seed3-lr0.1"]
+    assert found[2].parameters["seed"] == 3
+    assert found[2].parameters["data_set"] == config["data"]["digits"]
+    assert found[2].data == "digits"
+
+
+def test_regression_has_data_per_seed_and_scalar_none(config):
+    assert configuration.runs(config, "regression")[0].data == "gaussian/seed0"
+    assert configuration.runs(config, "scalar-depth4")[0].data is None
+
+
+def test_training_does_not_depend_on_the_flow(config):
+    run = configuration.runs(config, "fc-hardtanh-digits")[0]
+    assert "flow" in run.parameters
+    assert "flow" not in run.training_parameters

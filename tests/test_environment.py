@@ -1,0 +1,43 @@
+"""What is installed where: the lock, the conda environment, the layout."""
+
+import re
+import tomllib
+
+import yaml
+from conftest import ROOT
+
+LOCK = tomllib.loads((ROOT / "uv.lock").read_text())
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_conda_environment_agrees_with_the_lock():
+    locked = {package["name"]: package["version"] for package in LOCK["package"]}
+    environment = yaml.safe_load((ROOT / "envs/gfs.yaml").read_text())
+    (pip,) = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
+    pins = {}
+    for requirement in pip:
+        name, version = re.match(r"([\w.-]+)==([^ ;]+)", requirement).groups()
+        pins[name] = version
+    assert {name: locked[name] for name in pins} == pins
+    direct = {re.match(r"[\w-]+", dependency).group() for dependency in PROJECT["project"]["dependencies"]}
+    assert direct - {"snakemake"} <= set(pins)
+
+
+def test_lock_has_one_version_of_each_package():
+    names = [package["name"] for package in LOCK["package"]]
+    assert len(set(names)) == len(names)
+
+
+def test_every_rule_has_a_script_of_its_name_and_every_figure_a_caption():
+    rules = set()
+    for path in (ROOT / "workflow/rules").glob("*.smk"):
+        text = path.read_text()
+        names = re.findall(r"^(?:rule|checkpoint) (\w+):", text, re.MULTILINE)
+        scripts = re.findall(r'"\.\./scripts/(\w+)\.py"', text)
+        assert scripts == names
+        for keyword in ("log:", "benchmark:", "mem_mb=", "runtime=", "conda:"):
+            assert text.count(keyword) == len(names), (path, keyword)
+        rules |= set(names)
+    assert {path.stem for path in (ROOT / "workflow/scripts").glob("*.py")} == rules | {"_job"}
+    figures = {name for name in rules if name.startswith("figure")}
+    assert figures <= {path.stem for path in (ROOT / "workflow/report").glob("*.rst")}

@@ -1,0 +1,231 @@
+"""The workflow as a user runs it: the DAG, a small real run, what a change redoes, what bad input says."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pandas as pd
+import pytest
+import yaml
+from conftest import ROOT
+
+FIGURES = ["figure02", "figure05", "figure06"]
+
+
+def test_dry_run_of_the_default_scale(fresh):
+    result = fresh.run("--dry-run")
+    assert result.returncode == 0, result.stderr
+    # Before training the number of GFS jobs is unknown.
+    assert "gfs_sharpness" not in result.stdout.split("Job stats:")[-1]
+    for rule in ["gaussian_data", "image_data", "train", "collect", "claims", *FIGURES]:
+        assert re.search(rf"^{rule}\s+\d+$", result.stdout + result.stderr, re.MULTILINE), rule
+
+
+def test_dry_run_of_the_paper_s_scale(fresh):
+    result = fresh.run("--dry-run", "--configfile", "config/paper.yaml")
+    assert result.returncode == 0, result.stderr
+    assert "results/paper/tables/fc-hardtanh-cifar10.parquet" in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_each_figure_is_a_target_that_needs_its_own_experiment_only(fresh, figure):
+    planned = fresh.planned("--", figure)
+    assert figure in planned
+    assert not planned & (set(FIGURES) - {figure})
+    assert ("image_data" in planned) == (figure == "figure06")
+    assert ("gaussian_data" in planned) == (figure == "figure05")
+
+
+def test_small_run_makes_everything(finished):
+    for figure in FIGURES:
+        for suffix, magic in [("pdf", b"%PDF"), ("png", b"\x89PNG"), ("svg", b"<?xml")]:
+            assert (finished.folder / f"figures/{figure}.{suffix}").read_bytes().startswith(magic)
+        numbers = pd.read_parquet(finished.folder / f"results/figures/{figure}.parquet")
+        assert len(numbers) > 1
+        assert numbers["gfs_sharpness"].notna().any()
+
+
+def test_number_of_gfs_jobs_follows_from_training(finished):
+    folder = finished.folder / "results/runs/fc-hardtanh-digits/seed0-lr0.1"
+    listed = json.loads((folder / "checkpoints/index.json").read_text())["files"]
+    assert len(listed) > 2
+    assert len(list((folder / "gfs").glob("*.parquet"))) == -(-len(listed) // 2)
+
+
+def test_every_result_has_its_provenance(finished):
+    results = finished.folder / "results"
+    data_files = [path for suffix in ("parquet", "safetensors") for path in results.rglob(f"*.{suffix}")]
+    assert len(data_files) > 10
+    for path in data_files:
+        record = json.loads(path.with_suffix(".json").read_text())
+        for key in ("parameters", "seed", "versions", "commit", "hardware", "wall_time_s", "sha256"):
+            assert key in record, path
+        assert record["file"] == path.name
+
+
+def test_threads_of_a_job_reach_the_libraries(finished):
+    record = json.loads((finished.folder / "results/runs/fc-hardtanh-digits/seed0-lr0.1/trajectory.json").read_text())
+    assert record["hardware"]["threads"] == 1
+    code = "import torch; print(torch.get_num_threads())"
+    for threads in ("1", "2"):
+        environment = {"OMP_NUM_THREADS": threads, "PATH": "/usr/bin:/bin"}
+        printed = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+        ).stdout
+        assert printed.strip() == threads
+
+
+def test_logs_show_progress_and_benchmarks_are_kept(finished):
+    log = (finished.folder / "results/logs/train/fc-hardtanh-digits/seed0-lr0.1.log").read_text()
+    assert re.search(r"training: .*step/s, loss [0-9.e-]+", log)
+    log = (finished.folder / "results/logs/gfs_sharpness/fc-hardtanh-digits/seed0-lr0.1/0.log").read_text()
+    assert "gradients, loss" in log
+    assert (finished.folder / "results/benchmarks/train/fc-hardtanh-digits/seed0-lr0.1.tsv").is_file()
+
+
+def test_claims_have_the_promised_keys(finished):
+    claims = json.loads((finished.folder / "results/claims.json").read_text())
+    keys = {"id", "paper", "figure", "statement", "expected", "measured", "tolerance", "verdict", "scale", "source"}
+    for claim in claims:
+        assert keys <= set(claim)
+        assert claim["verdict"] in {"holds", "fails", "not attempted"}
+        assert claim["scale"] == "tiny"
+        assert (claim["verdict"] == "not attempted") == (claim["measured"] is None)
+        if claim["source"]:
+            assert (finished.folder / claim["source"]).is_file()
+    table = (finished.folder / "results/claims.md").read_text()
+    assert all(claim["id"] in table for claim in claims)
+
+
+def test_nothing_is_left_to_do(finished):
+    assert finished.planned() == set()
+
+
+@contextmanager
+def edited(path, old, new):
+    """Replace text in a file for the block; afterwards content and time stamp are as before."""
+    original, stamp = path.read_text(), path.stat()
+    assert old in original
+    try:
+        path.write_text(original.replace(old, new))
+        yield
+    finally:
+        path.write_text(original)
+        os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+
+
+def test_a_change_of_style_redraws_and_no_more(finished):
+    with edited(finished.folder / "workflow/gfs/plotting.py", '"font.size": 8', '"font.size": 7'):
+        assert finished.planned() == {*FIGURES, "all"}
+
+
+def test_a_change_of_one_figure_s_script_redraws_that_figure(finished):
+    with edited(finished.folder / "workflow/scripts/figure05.py", 'axes[0], "a"', 'axes[0], "A"'):
+        assert finished.planned() == {"figure05", "all"}
+
+
+def planned_after(finished, tmp_path, change):
+    """What would be redone under the small configuration with ``change`` on top."""
+    overlay = tmp_path / "change.yaml"
+    overlay.write_text(yaml.safe_dump(change))
+    # Later files win over earlier ones, so the change goes behind tests/tiny.yaml.
+    return finished.planned(str(overlay))
+
+
+def test_a_parameter_of_one_experiment_redoes_that_experiment(finished, tmp_path):
+    change = {"experiments": {"scalar-depth4": {"initial_weights": [2.0, 1.0, 0.5, 0.6]}}}
+    planned = planned_after(finished, tmp_path, change)
+    assert planned == {"train", "collect_run", "collect", "figure02", "claims", "all"}
+
+
+def test_a_parameter_of_the_flow_does_not_train_again(finished, tmp_path):
+    change = {"experiments": {"fc-hardtanh-digits": {"flow": {"step_factor": 0.5}}}}
+    assert planned_after(finished, tmp_path, change) == {
+        "gfs_sharpness",
+        "collect_run",
+        "collect",
+        "figure06",
+        "claims",
+        "all",
+    }
+
+
+def test_a_new_learning_rate_keeps_the_runs_there_are(finished, tmp_path):
+    change = {"experiments": {"fc-hardtanh-digits": {"learning_rates": [0.1, 0.05]}}}
+    planned = planned_after(finished, tmp_path, change)
+    assert {"train", "collect_run", "collect", "figure06", "claims"} <= planned
+    assert not planned & {"image_data", "gaussian_data", "figure02", "figure05"}
+
+
+def test_divergence_is_recorded_and_drawn_not_a_crash(fresh, tmp_path):
+    overlay = tmp_path / "diverging.yaml"
+    overlay.write_text(yaml.safe_dump({"experiments": {"scalar-depth4": {"learning_rates": [5.0]}}}))
+    result = fresh.run("--configfile", str(ROOT / "tests/tiny.yaml"), str(overlay), "--", "figure02")
+    assert result.returncode == 0, result.stdout + result.stderr
+    table = pd.read_parquet(fresh.folder / "results/tables/scalar-depth4.parquet")
+    assert table["status"].iloc[-1] == "diverged"
+    assert "diverged at" in (fresh.folder / "figures/figure02.svg").read_text()
+
+
+BAD_CONFIGURATIONS = {
+    "a misspelt key": ({"experiments": {"regression": {"initial_scal": 1.0}}}, "experiments.regression.initial_scal"),
+    "a wrong type": ({"execution": {"threads": "two"}}, "execution.threads"),
+    "a learning rate of zero": ({"experiments": {"scalar-depth4": {"learning_rates": [0]}}}, "learning_rates[0]"),
+    "an unknown architecture": (
+        {"experiments": {"fc-hardtanh-digits": {"architecture": "fully_conected"}}},
+        "nearest: fully_connected",
+    ),
+    "a missing data file": (
+        {"data": {"cifar10": {"source": "cifar10", "images": 10, "file": "no/such.npz"}}},
+        "data.cifar10.file",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_CONFIGURATIONS)
+def test_a_bad_configuration_stops_before_anything_is_written(fresh, tmp_path, case):
+    change, expected = BAD_CONFIGURATIONS[case]
+    overlay = tmp_path / "bad.yaml"
+    overlay.write_text(yaml.safe_dump(change))
+    result = fresh.run("--configfile", str(overlay))
+    printed = result.stdout + result.stderr
+    assert result.returncode != 0
+    assert expected in printed
+    assert "Traceback" not in printed
+    assert not (fresh.folder / "results").exists()
+    assert not (fresh.folder / "figures").exists()
+
+
+@pytest.mark.parametrize("module", ["scalar", "regression", "models", "runs", "configuration", "plotting", "claims"])
+def test_torch_is_not_imported_where_it_is_not_needed(module):
+    code = f"import sys, gfs.{module}; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("experiment", ["scalar-depth4", "regression"])
+def test_scalar_and_regression_jobs_do_not_import_torch(finished, experiment):
+    """Their stages are run again in one process, which must end without torch."""
+    code = f"""
+import sys
+from pathlib import Path
+from gfs import configuration, files, models, provenance, runs
+import yaml
+
+config = yaml.safe_load(Path("config.yaml").read_text())
+run = configuration.runs(config, {experiment!r})[0]
+folder = Path("results/runs") / {experiment!r} / run.name
+data = files.read_tensors(f"results/data/{{run.data}}.safetensors") if run.data else {{}}
+model = models.build(run.parameters, data)
+models.learning_rate(run.parameters, data)
+runs.gfs_table(model, runs.checkpoint_files(folder / "checkpoints")[:1])
+model.sharpness(model.initial)
+provenance.recorder({{}})()
+sys.exit("torch" in sys.modules)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=finished.folder, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr

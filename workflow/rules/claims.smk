@@ -1,0 +1,22 @@
+# What the paper states, against what was measured here.
+
+
+rule claims:
+    input:
+        **{figure: table_of(figure) for figure in configuration.FIGURE_MODELS},
+    output:
+        json=f"{RESULTS}/claims.json",
+        markdown=report(f"{RESULTS}/claims.md", caption="../report/claims.rst", category="Claims"),
+    log:
+        f"{LOGS}/claims.log",
+    benchmark:
+        f"{BENCHMARKS}/claims.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=15,
+    params:
+        scale=config["scale"],
+    script:
+        "../scripts/claims.py"

@@ -1,0 +1,42 @@
+# One table per run, then one per experiment: each iterate with its loss, sharpness and GFS sharpness.
+
+
+rule collect_run:
+    input:
+        trajectory=f"{RUN}/trajectory.parquet",
+        gfs=gfs_tables,
+    output:
+        table=f"{RUN}/run.parquet",
+        provenance=f"{RUN}/run.json",
+    log:
+        f"{LOGS}/collect_run/{{experiment}}/{{run}}.log",
+    benchmark:
+        f"{BENCHMARKS}/collect_run/{{experiment}}/{{run}}.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        labels=run_labels,
+    script:
+        "../scripts/collect_run.py"
+
+
+rule collect:
+    input:
+        runs=run_tables,
+    output:
+        table=f"{RESULTS}/tables/{{experiment}}.parquet",
+        provenance=f"{RESULTS}/tables/{{experiment}}.json",
+    log:
+        f"{LOGS}/collect/{{experiment}}.log",
+    benchmark:
+        f"{BENCHMARKS}/collect/{{experiment}}.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    script:
+        "../scripts/collect.py"

@@ -1,0 +1,43 @@
+# Appendices B.3 and B.4: the data that the models train on.
+
+
+rule gaussian_data:
+    output:
+        tensors=f"{RESULTS}/data/{{dataset}}/seed{{seed}}.safetensors",
+        provenance=f"{RESULTS}/data/{{dataset}}/seed{{seed}}.json",
+    log:
+        f"{LOGS}/gaussian_data/{{dataset}}-seed{{seed}}.log",
+    benchmark:
+        f"{BENCHMARKS}/gaussian_data/{{dataset}}-seed{{seed}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: EXECUTION["threads"]
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        data=lambda wildcards: config["data"][wildcards.dataset],
+    script:
+        "../scripts/gaussian_data.py"
+
+
+rule image_data:
+    input:
+        file=lambda wildcards: config["data"][wildcards.dataset].get("file", []),
+    output:
+        tensors=f"{RESULTS}/data/{{dataset}}.safetensors",
+        provenance=f"{RESULTS}/data/{{dataset}}.json",
+    log:
+        f"{LOGS}/image_data/{{dataset}}.log",
+    benchmark:
+        f"{BENCHMARKS}/image_data/{{dataset}}.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=6000,
+        runtime=60,
+    params:
+        data=lambda wildcards: config["data"][wildcards.dataset],
+        downloads=config["directories"]["downloads"],
+    script:
+        "../scripts/image_data.py"

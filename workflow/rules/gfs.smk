@@ -1,0 +1,25 @@
+# The sharpness of the gradient flow solution from each checkpoint: closed form, convex problem or Runge-Kutta.
+
+
+rule gfs_sharpness:
+    input:
+        data=data_file,
+        checkpoints=checkpoint_batch,
+    output:
+        table=f"{RUN}/gfs/{{batch}}.parquet",
+        provenance=f"{RUN}/gfs/{{batch}}.json",
+    log:
+        f"{LOGS}/gfs_sharpness/{{experiment}}/{{run}}/{{batch}}.log",
+    benchmark:
+        f"{BENCHMARKS}/gfs_sharpness/{{experiment}}/{{run}}/{{batch}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: EXECUTION["threads"]
+    resources:
+        mem_mb=memory_mb,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+        device=EXECUTION["device"],
+    params:
+        run=lambda wildcards: run_of(wildcards).parameters,
+    script:
+        "../scripts/gfs_sharpness.py"

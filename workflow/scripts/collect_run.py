@@ -1,0 +1,16 @@
+"""Rule collect_run: a run's trajectory with its GFS sharpness."""
+
+import _job
+from gfs import files, provenance, runs
+
+
+def main(snakemake):
+    record = provenance.recorder(snakemake.params.labels, seed=snakemake.params.labels["seed"])
+    trajectory = files.read_table(snakemake.input.trajectory)
+    gfs_tables = [files.read_table(path) for path in snakemake.input.gfs]
+    table = runs.with_gfs(trajectory, gfs_tables).assign(**snakemake.params.labels)
+    files.write_table(snakemake.output.table, table, record())
+
+
+if "snakemake" in globals():
+    _job.run(main, snakemake)

@@ -1,0 +1,25 @@
+"""Rule train: gradient descent, its trajectory and its checkpoints."""
+
+import _job
+from gfs import files, models, provenance, runs
+
+
+def main(snakemake):
+    parameters = snakemake.params.run
+    record = provenance.recorder(parameters, seed=parameters["seed"])
+    data = files.read_tensors(snakemake.input.data) if snakemake.input.data else {}
+    runs.train(
+        models.build(parameters, data, device=snakemake.resources.device),
+        models.learning_rate(parameters, data),
+        loss_tolerance=parameters["stop"]["loss"],
+        max_iterations=parameters["stop"]["iterations"],
+        sharpness_every=parameters["sharpness_every"],
+        checkpoint_every=parameters["checkpoint_every"],
+        trajectory=snakemake.output.table,
+        checkpoints=snakemake.output.checkpoints,
+        record=record,
+    )
+
+
+if "snakemake" in globals():
+    _job.run(main, snakemake)
