@@ -59,7 +59,17 @@ CASES = [
         ["data.own.file", "'tests/nothing.npz', which is not there", "an existing .npz file"],
     ),
     (("directories",), "results", ["directories", "'results' (text)", "a mapping"]),
+    (("data", "digits", "images"), 1798, ["data.digits.images", "1798", "1797 or less"]),
+    (("data", "gaussian", "samples"), 101, ["data.gaussian.samples", "101", "at most the dimension, 100"]),
+    (
+        ("data", "cifar"),
+        {"source": "cifar10", "images": 50001},
+        ["data.cifar.images", "50001", "50000 or less"],
+    ),
     (("scale",), "../up", ["scale", "'../up'", "letters, digits"]),
+    (("directories", "results"), "", ["directories.results", "''", "a path without braces"]),
+    (("directories", "figures"), "a{b}", ["directories.figures", "'a{b}'", "a path without braces"]),
+    (("experiments", "my experiment"), {}, ["experiments", "'my experiment'", "letters, digits"]),
 ]
 
 
@@ -77,6 +87,24 @@ def test_a_missing_key_is_named_with_the_one_it_may_have_been(config):
     text = message(config)
     assert "experiments.regression.initial_scale" in text
     assert "rename intial_scale" in text
+
+
+@pytest.mark.parametrize(("section", "key"), [("data", "source"), ("experiments", "model")])
+def test_without_its_kind_an_entry_is_asked_for_that_alone(config, section, key):
+    entry = {"data": "digits", "experiments": "regression"}[section]
+    del config[section][entry][key]
+    text = message(config)
+    assert f"{section}.{entry}.{key}" in text
+    assert text.count("found:") == 1
+
+
+@pytest.mark.parametrize("value", [None, 5, [], "x"])
+def test_an_entry_that_is_no_mapping(config, value):
+    config["experiments"]["regression"] = value
+    text = message(config)
+    assert "experiments.regression" in text
+    assert "a mapping of keys to values" in text
+    assert text.count("found:") == 1
 
 
 def test_several_problems_come_in_one_message(config):

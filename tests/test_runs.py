@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from gfs import data, files, models, provenance, runs, scalar
+from gfs.errors import UserError
 from gfs.regression import SquaredRegression
 
 
@@ -129,6 +130,14 @@ def test_what_an_interrupted_run_left_is_removed(tmp_path, scalar_model):
     stale.touch()
     train(tmp_path, scalar_model, 0.05)
     assert not stale.exists()
+
+
+def test_a_gpu_that_is_not_there(network, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match="torch sees no GPU"):
+        models.build({"model": "network"}, {}, device="cuda")
 
 
 def test_unknown_models_are_refused():

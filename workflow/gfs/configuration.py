@@ -77,7 +77,7 @@ def check(config: Config, schema_path: str | Path) -> None:
     validator = jsonschema.Draft202012Validator(schema)
     problems = [text for error in validator.iter_errors(_plain(config)) for text in _explain(error)]
     if not problems:
-        checks = (_not_finite, _dangling_names, _wrong_figures, _missing_files)
+        checks = (_not_finite, _overdetermined, _dangling_names, _wrong_figures, _missing_files)
         problems = [text for look in checks for text in look(config)]
     if problems:
         listed = "\n".join(dict.fromkeys(problems))
@@ -136,12 +136,12 @@ def _explain(error: jsonschema.ValidationError) -> Iterator[str]:
             yield _problem(where, repr(found), f"{value} or more")
         case "maximum":
             yield _problem(where, repr(found), f"{value} or less")
-        case "minItems" | "minProperties" | "minLength":
+        case "minItems" | "minProperties":
             yield _problem(where, f"{found!r}", f"at least {value} of them" if found else "not empty")
         case "uniqueItems":
             yield _problem(where, repr(found), "each value once")
         case "pattern":
-            yield _problem(where, repr(found), "letters, digits, '-' and '_', beginning with a letter or digit")
+            yield _problem(where, repr(found), schema["description"])
         case _:
             yield _problem(where, repr(found), error.message)
 
@@ -212,6 +212,13 @@ def _not_finite(value: Any, path: tuple[Any, ...] = ()) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for i, item in enumerate(value):
             yield from _not_finite(item, (*path, i))
+
+
+def _overdetermined(config: Config) -> Iterator[str]:
+    for name, settings in config["data"].items():
+        if settings["source"] == "gaussian" and settings["samples"] > settings["dimension"]:
+            allowed = f"at most the dimension, {settings['dimension']}: with more samples no interpolator exists"
+            yield _problem(f"data.{name}.samples", repr(settings["samples"]), allowed)
 
 
 def _dangling_names(config: Config) -> Iterator[str]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gfs import regression, scalar
+from gfs.errors import UserError
 
 Array = NDArray[Any]
 Report = Callable[[int, float], None]
@@ -145,7 +146,7 @@ class Network:
         precision = {"float32": torch.float32, "float64": torch.float64}[parameters["precision"]]
         inputs = torch.from_numpy(data["inputs"]).to(device, precision)
         targets = torch.from_numpy(data["targets"]).to(device, precision)
-        module = networks.fully_connected(
+        module = networks.ARCHITECTURES[parameters["architecture"]](
             inputs[0].numel(),
             targets.shape[1],
             widths=parameters["widths"],
@@ -225,4 +226,6 @@ def _torch_device(device: str) -> str:
 
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("execution.device is cuda, but torch sees no GPU here; set it to auto or cpu")
     return device

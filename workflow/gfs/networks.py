@@ -37,6 +37,10 @@ def fully_connected(
     return nn.Sequential(*layers)
 
 
+# By the name that the configuration uses.
+ARCHITECTURES = {"fully_connected": fully_connected}
+
+
 def mean_squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
     """Return ``1/(2N) sum_n ||f(x_n) - y_n||^2`` for ``outputs`` and ``targets`` of shape (N, K)."""
     return 0.5 * (outputs - targets).square().sum() / len(targets)
