@@ -122,6 +122,11 @@ def test_a_change_of_style_redraws_and_no_more(finished):
         assert finished.planned() == {*FIGURES, "all"}
 
 
+def test_a_change_of_the_claims_judges_again_and_no_more(finished):
+    with edited(finished.folder / "workflow/gfs/claims.py", '"scalar-ends-close"', '"scalar-ends-near"'):
+        assert finished.planned() == {"claims", "all"}
+
+
 def test_a_change_of_one_figure_s_script_redraws_that_figure(finished):
     with edited(finished.folder / "workflow/scripts/figure05.py", 'axes[0], "a"', 'axes[0], "A"'):
         assert finished.planned() == {"figure05", "all"}

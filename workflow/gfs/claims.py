@@ -250,7 +250,7 @@ CLAIMS: tuple[Claim, ...] = (
           "is to come)", ">=", 0.9, 0.0, share_of_gfs_decreases, "figure05"),
     # Networks. Against float64 at half the step, float32 RK4 at 1/sharpness is off by up to 7e-4 in GFS sharpness on
     # the digits, so two checkpoints may seem to differ by twice that. Stopping at a loss of 1e-5 instead of 1e-7 lowers
-    # it by up to 8e-3, but alike at neighbouring checkpoints.
+    # it by 2e-3 to 4e-3, but alike at neighbouring checkpoints.
     Claim("network-gfs-monotone", "6", "GFS sharpness falls along gradient descent on a network (largest relative rise "
           "between checkpoints)", "<=", 0.0, 2e-3, largest_gfs_increase, "figure06"),
     Claim("network-starts-above", "6", "GFS sharpness starts above 2/eta (in units of 2/eta)", ">=", 1.0, 0.0,

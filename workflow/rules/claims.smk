@@ -4,6 +4,7 @@
 rule claims:
     input:
         **{figure: table_of(figure) for figure in configuration.FIGURE_MODELS},
+        definitions=CLAIMS,
     output:
         json=f"{RESULTS}/claims.json",
         markdown=report(f"{RESULTS}/claims.md", caption="../report/claims.rst", category="Claims"),

@@ -21,6 +21,7 @@ LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 EXECUTION = config["execution"]
 STYLE = os.path.relpath(Path(workflow.basedir) / "workflow/gfs/plotting.py")
+CLAIMS = os.path.relpath(Path(workflow.basedir) / "workflow/gfs/claims.py")
 ENVIRONMENT = Path(workflow.basedir) / "envs/gfs.yaml"
 
 RUN = f"{RESULTS}/runs/{{experiment}}/{{run}}"

@@ -5,7 +5,8 @@ from gfs import claims, files
 
 
 def main(snakemake):
-    tables = {figure: (path, files.read_table(path)) for figure, path in snakemake.input.items()}
+    paths = {name: path for name, path in snakemake.input.items() if name.startswith("figure")}
+    tables = {figure: (path, files.read_table(path)) for figure, path in paths.items()}
     results = claims.evaluate(tables, snakemake.params.scale)
     files.write_json(snakemake.output.json, results)
     with files.whole_file(snakemake.output.markdown) as path:
