@@ -1,5 +1,6 @@
 """Squared regression: derivatives, three ways to the gradient flow solution, the flattest interpolator."""
 
+import cvxpy as cp
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
@@ -95,13 +96,29 @@ def test_flattest_interpolator_of_one_sample_in_closed_form():
     assert flattest_sharpness([[3.0, -0.5, 2.0]], [1.5]) == pytest.approx(4 * 1.5 * 0.5, rel=1e-6)
 
 
+def test_flattest_interpolator_against_its_dual(model):
+    """The dual bounds it from below: max <y, nu> with |<x_i, nu>| <= (4/N) x_i^T Z x_i, tr Z = 1, Z >= 0."""
+    samples, dimension = model.X.shape
+    nu, Z = cp.Variable(samples), cp.Variable((samples, samples), PSD=True)
+    columns = [model.X[:, i] for i in range(dimension)]
+    bounds = [cp.abs(x @ nu) <= 4 / samples * cp.trace(np.outer(x, x) @ Z) for x in columns]
+    dual = cp.Problem(cp.Maximize(model.y @ nu), [*bounds, cp.trace(Z) == 1]).solve(solver=cp.CLARABEL)
+    assert flattest_sharpness(model.X, model.y) == pytest.approx(dual, rel=1e-6)
+
+
 def test_no_gradient_flow_solution_is_flatter_than_the_flattest(model):
     generator = np.random.default_rng(0)
     flattest = flattest_sharpness(model.X, model.y)
     scales = np.exp(generator.uniform(-3, 1, size=(200, 1)))
     reached = model.gfs_sharpness(*(scales * generator.normal(size=(2, 200, 14))))
     assert reached.min() >= flattest * (1 - 1e-6)
-    assert reached.min() < 3 * flattest
+
+
+def test_labels_of_zero_have_a_certificate_too():
+    model = SquaredRegression([[1.0, 2.0]], [0.0])
+    solution = model.gradient_flow_solution([1.0, 0.5], [0.2, 0.3])
+    assert solution.certified
+    assert model.loss(solution.u_plus, solution.u_minus) < 1e-20
 
 
 def test_data_without_an_interpolator_is_refused():
@@ -119,5 +136,7 @@ def test_bad_arguments_are_refused(model):
         SquaredRegression([[np.nan]], [1.0])
     with pytest.raises(ValueError, match=r"u_plus must have shape \(\.\.\., 14\)"):
         model.loss(np.ones(3), np.ones(14))
+    with pytest.raises(ValueError, match="finite and not zero; use 'newton'"):
+        model.gfs_sharpness(np.zeros(14), np.ones(14), solver="cvxpy")
     with pytest.raises(ValueError, match="unknown solver"):
         model.gfs_sharpness(np.ones(14), np.ones(14), solver="bisection")

@@ -111,7 +111,7 @@ def test_gfs_is_the_limit_of_gradient_flow(w):
 
 
 def test_no_solution_is_nan_and_leaves_the_batch_unharmed():
-    w = np.array([[2.0, 0.5], [-1.0, 1.0], [0.0, 0.0], [np.nan, 1.0], [np.inf, 1.0]])
+    w = np.array([[2.0, 0.5], [-1.0, 1.0], [0.0, 0.0], [np.nan, 1.0], [np.inf, 1.0], [1e200, 1.0]])
     sharpness = scalar.gfs_sharpness(w)
     assert sharpness[0] == pytest.approx(4.25)
     assert np.isnan(sharpness[1:]).all()

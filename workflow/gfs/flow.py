@@ -72,9 +72,9 @@ def gradient_flow_solution(
 ) -> FlowSolution:
     """Follow gradient flow from ``parameters`` until the loss is at most ``loss_tolerance``.
 
-    Classical fourth-order Runge-Kutta with step ``step_factor / sharpness``, as the paper and Cohen et al. (2021) do;
+    Classical fourth-order Runge-Kutta with a step proportional to 1/sharpness, as the paper and Cohen et al. (2021) do;
     the sharpness is estimated again every ``sharpness_every`` steps, and at once if the loss, which cannot rise along
-    gradient flow, did: then the step is taken again with the new sharpness.
+    gradient flow, did: then the step is taken again, shorter by half or as the new sharpness says.
 
     Args:
         loss: maps a flat tensor of shape (P,) to a scalar tensor.
@@ -101,7 +101,10 @@ def gradient_flow_solution(
         if not value > 0:
             raise ValueError(f"{name} must be positive, found {value!r}")
     integration = _Integration(loss, parameters.detach().clone(), step_factor, seed)
-    status = integration.run(loss_tolerance, sharpness_every, max_gradients, report)
+    try:
+        status = integration.run(loss_tolerance, sharpness_every, max_gradients, report)
+    except FloatingPointError:  # from a Hessian-vector product
+        status = "not finite"
     return FlowSolution(
         parameters=integration.point,
         loss=integration.loss_value,
@@ -143,14 +146,11 @@ class _Integration:
                 return "not finite"
             if self.loss_value <= loss_tolerance:
                 return "converged"
-            if self.gradients + 4 > max_gradients:
-                return "budget"
             if self.steps % sharpness_every == 0:
                 self._estimate_sharpness()
-            if self.current_sharpness <= 0:
-                return "negative curvature"
-            if not self._step():
-                return "unstable"
+            failure = self._step(max_gradients)
+            if failure:
+                return failure
             if report:
                 report(self.gradients, self.loss_value)
 
@@ -165,24 +165,26 @@ class _Integration:
         self.current_sharpness = estimate.value
         self.largest_sharpness = max(self.largest_sharpness, estimate.value)
 
-    def _step(self) -> bool:
-        """Take one step that does not raise the loss; False if there is none."""
-        step = self.step_factor / self.current_sharpness
+    def _step(self, max_gradients: int) -> Status | None:
+        """Take one step that does not raise the loss; where there is none, return why."""
+        step = math.inf
         for attempt in range(8):
+            if self.current_sharpness <= 0:
+                return "negative curvature"
+            if self.gradients + 4 > max_gradients:
+                return "budget"
+            step = min(step / 2, self.step_factor / self.current_sharpness)
             point = self._rk4(step)
             value, gradient = self._loss_and_gradient(point)
             # Rounding may raise a loss that stands still; a step that is too long raises it by far more.
-            if value <= self.loss_value * (1 + 1e-6) or (not math.isfinite(value) and attempt == 7):
+            if value <= self.loss_value * (1 + 1e-6):
                 self.point, self.loss_value, self.gradient = point, value, gradient
                 self.time += step
                 self.steps += 1
-                return True
+                return None
             if attempt == 0:
                 self._estimate_sharpness()
-            if self.current_sharpness <= 0:
-                return False
-            step = min(step / 2, self.step_factor / self.current_sharpness)
-        return False
+        return "unstable" if math.isfinite(value) else "not finite"
 
     def _rk4(self, step: float) -> Tensor:
         k1 = -self.gradient

@@ -60,7 +60,7 @@ class Model(Protocol):
         """Return ``L(w)`` and ``grad L(w)``."""
 
     def sharpness(self, w: Any) -> float:
-        """Return the largest Hessian eigenvalue at ``w``, NaN where it is not finite."""
+        """Return the largest Hessian eigenvalue at ``w``, NaN where it is not finite or was not found."""
 
     def to_numpy(self, w: Any) -> Array:
         """Return ``w`` as a flat NumPy array."""
@@ -93,7 +93,9 @@ class ScalarNetwork:
         values = scalar.gfs_sharpness(weights)
         losses = scalar.loss(scalar.gradient_flow_solution(weights))
         return [
-            GFSPoint(float(value), float(loss), 0.0, "converged" if np.isfinite(value) else "does not exist")
+            GFSPoint(float(value), float(loss), 0.0, "converged")
+            if np.isfinite(value)
+            else GFSPoint(float("nan"), float(loss), float("nan"), "does not exist" if np.isnan(value) else "overflow")
             for value, loss in zip(values, losses, strict=True)
         ]
 
@@ -171,7 +173,7 @@ class Network:
         except FloatingPointError:
             return float("nan")
         self._top_vector = estimate.vector
-        return estimate.value
+        return estimate.value if estimate.converged else float("nan")
 
     def to_numpy(self, w: Any) -> Array:
         return w.detach().cpu().numpy()
@@ -187,12 +189,12 @@ class Network:
         start = torch.from_numpy(weights).to(self.initial)
         solution = flow.gradient_flow_solution(self.loss, start, seed=self.seed, report=report, **self.flow)
         sharpness = residual = float("nan")
+        status: str = solution.status
         if solution.converged:
             top = curvature.sharpness(self.loss, solution.parameters, seed=self.seed)
-            sharpness, residual = top.value, top.residual
-        return GFSPoint(
-            sharpness, solution.loss, residual, solution.status, solution.time, solution.gradient_evaluations
-        )
+            residual = top.residual
+            sharpness, status = (top.value, status) if top.converged else (sharpness, "eigenvalue not converged")
+        return GFSPoint(sharpness, solution.loss, residual, status, solution.time, solution.gradient_evaluations)
 
 
 def build(parameters: Mapping[str, Any], data: Mapping[str, Array], *, device: str = "cpu") -> Model:

@@ -67,9 +67,11 @@ def hardware() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "threads": int(os.environ.get("OMP_NUM_THREADS", "0")) or None,
+        "threads": os.environ.get("OMP_NUM_THREADS"),
     }
     torch = sys.modules.get("torch")
+    if torch is not None:
+        description["torch_threads"] = torch.get_num_threads()
     if torch is not None and torch.cuda.is_available():
         description["gpu"] = torch.cuda.get_device_name()
     return description

@@ -1,7 +1,8 @@
 r"""Squared regression (Section 4.1, Appendix C): ``f(x) = <u_+^2 - u_-^2, x>`` with the mean squared error.
 
-``L(u_+, u_-) = 1/(2N) ||X beta - y||^2`` with ``beta = u_+^2 - u_-^2`` (squares element by element). The weights have
-shape ``(..., d)``; every function is batched over their leading axes.
+``L(u_+, u_-) = 1/(2N) ||X beta - y||^2`` with ``beta = u_+^2 - u_-^2`` (squares element by element). The factor 1/(2N)
+is our choice, as the paper's text has lost its own; sharpness and 2/eta scale with it alike. The weights have shape
+``(..., d)``; every function is batched over their leading axes.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class GradientFlowSolution:
 
     Attributes:
         u_plus, u_minus: the solution, shape (..., d); the signs of the start are kept.
-        residual: ``||X beta - y|| / ||y||``, shape (...).
+        residual: ``||X beta - y||`` divided by ``||y|| + ||X beta_0||``, beta_0 being the start's, shape (...).
         duality_gap: primal minus dual value of the convex problem, divided by ``1 + |primal|``, shape (...).
     """
 
@@ -199,6 +200,8 @@ class SquaredRegression:
         return np.sum(p * np.exp(z) + q * np.exp(-z), axis=-1) - nu @ self.y
 
     def _cvxpy(self, p: Floats, q: Floats) -> tuple[Floats, Floats, Floats]:
+        if not (p > 0).all() or not (q > 0).all():
+            raise ValueError("solver 'cvxpy' needs weights that are finite and not zero; use 'newton'")
         problem = self._convex_problem
         flat_p, flat_q = p.reshape(-1, self.dimension), q.reshape(-1, self.dimension)
         results = [problem.solve(row_p, row_q) for row_p, row_q in zip(flat_p, flat_q, strict=True)]
@@ -213,12 +216,13 @@ class SquaredRegression:
         self, plus: Floats, minus: Floats, grown: Floats, shrunk: Floats, nu: Floats
     ) -> GradientFlowSolution:
         constraint = (grown - shrunk) @ self.X.T - self.y
+        scale = np.linalg.norm(self.y) + np.linalg.norm((plus**2 - minus**2) @ self.X.T, axis=-1)
         primal = _divergence(grown, plus**2) + _divergence(shrunk, minus**2)
         dual = -self._dual(plus**2, minus**2, nu) + np.sum(plus**2 + minus**2, axis=-1)
         return GradientFlowSolution(
             u_plus=np.where(plus < 0, -1, 1) * np.sqrt(grown),
             u_minus=np.where(minus < 0, -1, 1) * np.sqrt(shrunk),
-            residual=np.linalg.norm(constraint, axis=-1) / max(float(np.linalg.norm(self.y)), 1e-300),
+            residual=np.linalg.norm(constraint, axis=-1) / np.maximum(scale, 1e-300),
             duality_gap=(primal - dual) / (1 + np.abs(primal)),
         )
 
@@ -229,7 +233,7 @@ class _ConvexProblem:
     def __init__(self, X: Floats, y: Floats) -> None:
         import cvxpy as cp
 
-        dimension = X.shape[1]
+        self.samples, dimension = X.shape
         self.grown = cp.Variable(dimension, nonneg=True)
         self.shrunk = cp.Variable(dimension, nonneg=True)
         self.log_p = cp.Parameter(dimension)
@@ -250,6 +254,8 @@ class _ConvexProblem:
             # Clarabel says when these tolerances are out of its reach; the certificate decides whether that matters.
             warnings.filterwarnings("ignore", "Solution may be inaccurate")
             self.problem.solve(solver=cp.CLARABEL, tol_gap_abs=1e-12, tol_gap_rel=1e-12, tol_feas=1e-12, max_iter=500)
+        if self.problem.status not in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE):
+            return np.full_like(p, np.nan), np.full_like(q, np.nan), np.full(self.samples, np.nan)
         values = (self.grown.value, self.shrunk.value, -self.constraint.dual_value)
         grown, shrunk, nu = (np.asarray(value, dtype=np.float64) for value in values)
         return grown, shrunk, nu

@@ -86,7 +86,7 @@ def gradient_flow_solution(w: ArrayLike) -> Floats:
     one weight is zero it takes the sign of the product of the others.
 
     NaN where the solution does not exist: ``pi(w) <= 0`` with the smallest magnitude shared by several weights (the
-    flow ends at a saddle), or a weight that is not finite.
+    flow ends at a saddle), or a weight that is not finite or whose square is not.
     """
     weights = _weights(w)
     signs = np.where(weights < 0, -1.0, 1.0)
@@ -146,6 +146,8 @@ def _squares_at_solution(weights: Floats) -> Floats:
     smallest = safe.min(axis=-1, keepdims=True)
     with np.errstate(over="ignore"):
         differences = (safe - smallest) * (safe + smallest)
+    exists &= np.isfinite(differences).all(axis=-1)
+    differences = np.where(exists[..., None], differences, 0.0)
     squares = differences + np.exp(_log_smallest_square(differences))
     return np.where(exists[..., None], squares, np.nan)
 
