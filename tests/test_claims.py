@@ -60,27 +60,65 @@ def test_shuffled_checkpoints_are_not_monotone():
 
 
 def test_a_step_size_below_the_edge_is_not_at_the_edge():
-    table = good_run().assign(threshold=40.0)
-    found = verdicts(table)
-    for name in [
-        "scalar-starts-above",
-        "scalar-ends-close",
-        "regression-ends-at-threshold",
-        "network-sharpness-hovers",
-    ]:
+    found = verdicts(good_run().assign(threshold=40.0))
+    for name in ["scalar-starts-above", "scalar-ends-close", "regression-ends-at-threshold"]:
         assert found[name] == "fails"
+    assert found["network-sharpness-hovers"] == "not attempted"
 
 
-def test_a_diverged_run_concludes_nothing():
-    found = verdicts(good_run().assign(status="diverged"))
+def test_divergence_is_no_convergence_and_no_oscillation():
+    table = good_run()
+    table["loss"] = np.geomspace(1, 1e20, len(table))
+    table.loc[len(table) - 1, "status"] = "diverged"
+    found = verdicts(table)
     for name in ["scalar-ends-below", "scalar-loss-converges", "regression-ends-at-threshold"]:
         assert found[name] == "fails"
+    for name in ["scalar-loss-oscillates", "network-loss-oscillates"]:
+        assert found[name] == "not attempted"
+
+
+@pytest.mark.parametrize("checkpoints", [0, 1])
+def test_without_checkpoints_nothing_holds(checkpoints):
+    table = good_run()
+    table.loc[checkpoints:, "gfs_sharpness"] = np.nan
+    table.loc[checkpoints:, "gfs_status"] = None
+    found = verdicts(table)
+    about_gfs = [name for name in ATTEMPTED if "loss" not in name and "hovers" not in name]
+    assert {found[name] for name in about_gfs} == {"not attempted"}
+
+
+def test_a_creeping_rise_adds_up():
+    phi = 13.0 * (1 + 5e-5) ** np.arange(100)
+    found = verdicts(run_table(phi))
+    assert found["regression-gfs-monotone"] == found["network-gfs-monotone"] == "fails"
+
+
+def test_runs_on_both_sides_of_the_threshold():
+    off = good_run("b")
+    off.loc[off.index[-1], "gfs_sharpness"] = 15.0
+    off["sharpness"] *= 1.5
+    found = verdicts(pd.concat([good_run("a"), off], ignore_index=True))
+    for name in ["regression-ends-at-threshold", "network-ends-at-threshold", "network-sharpness-hovers"]:
+        assert found[name] == "fails"
+
+
+def test_a_start_above_the_threshold_shows_nothing_flat_before_it():
+    table = good_run()
+    table.loc[0, "sharpness"] = 11.0
+    assert verdicts(table)["regression-gfs-flat-first"] == "not attempted"
+
+
+def test_a_sharpness_that_comes_to_the_edge_last_does_not_hover_there():
+    table = good_run()
+    table["sharpness"] = np.append(np.full(len(table) - 1, 9.0), 10.1)
+    found = verdicts(table)
+    assert found["network-sharpness-hovers"] == found["network-loss-oscillates"] == "not attempted"
 
 
 def test_an_unfinished_flow_is_not_passed_over():
     table = good_run()
     table.loc[50, ["gfs_sharpness", "gfs_status"]] = [np.nan, "budget"]
-    assert verdicts(table)["network-gfs-monotone"] == "fails"
+    assert verdicts(table)["network-gfs-monotone"] == "not attempted"
 
 
 def test_the_worst_run_counts():
@@ -91,14 +129,16 @@ def test_the_worst_run_counts():
 
 
 def test_measures_in_numbers():
-    table = run_table([12.0, 12.0, 11.0, 11.5, 10.0], sharpness=[8, 9, 11, 12, 13])
-    assert claims.largest_gfs_increase(table) == pytest.approx(0.5 / 11)
-    assert claims.share_of_gfs_decreases(table) == 0.5
+    table = run_table([12.0, 12.0, 11.0, 11.2, 11.5, 10.0], sharpness=[8, 9, 11, 12, 13, 13])
+    assert claims.largest_gfs_rise(table) == pytest.approx(0.5 / 11)
+    assert claims.share_of_gfs_decreases(table) == pytest.approx(2 / 5)
     assert claims.gfs_change_before_crossing(table) == pytest.approx(1 / 12)
     assert claims.smallest_initial_gfs(table) == 1.2
     assert claims.largest_final_gfs(table) == 1.0
-    assert claims.median_sharpness_at_edge(table) == 1.2
-    assert claims.share_of_loss_increases(table) == 0.0
+    assert claims.loss_reduction(table) == pytest.approx(1e-9)
+    long = run_table(np.full(40, 12.0), sharpness=[9] * 10 + [11, 12, 13] * 10, loss=[1] * 10 + [1, 2, 1] * 10)
+    assert claims.median_sharpness_at_edge(long) == 1.2
+    assert claims.share_of_loss_increases(long) == pytest.approx(10 / 29)
 
 
 def test_identifiers_are_unique():
