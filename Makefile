@@ -4,7 +4,7 @@ SHELL := /bin/sh
 CORES ?= all
 SNAKEMAKE := .venv/bin/snakemake
 
-.PHONY: figures install test lint ci environment clean
+.PHONY: figures install test lint environment clean
 .DEFAULT_GOAL := figures
 
 figures: install

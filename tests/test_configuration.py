@@ -37,6 +37,10 @@ CASES = [
     ((*FC, "learning_rates"), 0.1, ["learning_rates", "0.1 (a number)", "a list"]),
     ((*FC, "learning_rates"), [float("nan")], ["learning_rates[0]", "nan", "a finite number"]),
     ((*FC, "stop", "loss"), "1e-5", ["stop.loss", "'1e-5' (text)", "a number", "write 1.0e-05"]),
+    ((*FC, "stop", "iterations"), 50.0, ["stop.iterations", "50.0", "a whole number; write 50"]),
+    ((*FC, "stop", "iterations"), "1e3", ["stop.iterations", "'1e3' (text)", "a whole number; write 1000"]),
+    ((*FC, "seeds"), [0.0], ["seeds[0]", "0.0", "a whole number; write 0"]),
+    ((*FC, "stop", "loss"), 1e-5, ["stop.loss", "1e-05", "above flow.loss_tolerance"]),
     ((*FC, "stop", "iterations"), 2.5, ["stop.iterations", "2.5", "a whole number"]),
     ((*FC, "stop", "iterations"), True, ["stop.iterations", "True (a truth value)", "a whole number"]),
     ((*FC, "architecture"), "resnet", ["architecture", "'resnet'", "allowed: fully_connected"]),
@@ -67,8 +71,13 @@ CASES = [
         ["data.cifar.images", "50001", "50000 or less"],
     ),
     (("scale",), "../up", ["scale", "'../up'", "letters, digits"]),
-    (("directories", "results"), "", ["directories.results", "''", "a path without braces"]),
-    (("directories", "figures"), "a{b}", ["directories.figures", "'a{b}'", "a path without braces"]),
+    (("directories", "results"), "", ["directories.results", "''", "a path without"]),
+    (("directories", "figures"), "a{b}", ["directories.figures", "'a{b}'", "a path without"]),
+    (("directories", "results"), "out/", ["directories.results", "'out/'", "a slash at the end"]),
+    (("directories", "results"), "~/out", ["directories.results", "'~/out'", "a leading ~"]),
+    (("directories", "results"), "config.yaml", ["directories.results", "which is a file"]),
+    (("scale",), "ab\n", ["scale", "letters, digits"]),
+    (("experiments", 2), {}, ["experiments", "the key 2", "keys that are text"]),
     (("experiments", "my experiment"), {}, ["experiments", "'my experiment'", "letters, digits"]),
 ]
 
@@ -135,7 +144,9 @@ def test_every_value_says_where_it_comes_from(name):
         if stripped.startswith("#"):
             comment.append(stripped)
         else:
-            if re.match(r"[\w-]+: \S", stripped) and not (comment and re.search(r"\[(text|open|ours)\]", comment[0])):
+            if re.match(r"[\w-]+: [^\s&]", stripped) and not (
+                comment and re.search(r"\[(text|open|ours)\]", comment[0])
+            ):
                 unmarked.append(stripped)
             comment = []
     assert not unmarked
@@ -154,6 +165,21 @@ def test_runs_are_seeds_times_learning_rates(config):
 def test_regression_has_data_per_seed_and_scalar_none(config):
     assert configuration.runs(config, "regression")[0].data == "gaussian/seed0"
     assert configuration.runs(config, "scalar-depth4")[0].data is None
+
+
+@pytest.mark.parametrize("path", ["results", "out/results", "/scratch/me/results", "r"])
+def test_paths_that_are_fine(config, path):
+    config["directories"]["results"] = path
+    configuration.check(config, SCHEMA)
+
+
+def test_the_order_of_keys_is_no_change(config):
+    def reversed_order(value):
+        return {key: reversed_order(value[key]) for key in reversed(value)} if isinstance(value, dict) else value
+
+    for experiment in config["experiments"]:
+        before = repr(configuration.runs(config, experiment))
+        assert repr(configuration.runs(reversed_order(config), experiment)) == before
 
 
 def test_training_does_not_depend_on_the_flow(config):

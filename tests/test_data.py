@@ -33,6 +33,7 @@ def server(tmp_path):
     folder.mkdir()
     handler = partial(QuietHandler, directory=folder)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        running.handle_error = lambda *_: None  # a client that hangs up is no news
         thread = threading.Thread(target=running.serve_forever)
         thread.start()
         yield folder, f"http://127.0.0.1:{running.server_port}"
@@ -102,6 +103,7 @@ def test_npz_without_a_file():
         {"x": pixels(3)},
         {"x": pixels(3) / 255.0, "y": np.arange(3)},
         {"x": pixels(3).reshape(3, -1), "y": np.arange(3)},
+        {"x": pixels(3).transpose(0, 2, 3, 1), "y": np.arange(3)},
         {"x": pixels(3), "y": np.arange(4)},
         {"x": pixels(3), "y": np.arange(3) + 8},
         {"x": pixels(3), "y": np.array([0.0, 1.0, 2.0])},
@@ -113,6 +115,27 @@ def test_files_of_another_layout_are_refused(tmp_path, arrays):
     np.savez(path, **arrays)
     with pytest.raises(UserError, match=r"wrong\.npz"):
         data.images("npz", 1, file=str(path))
+
+
+def test_gray_images_are_no_cifar10(tmp_path):
+    path = tmp_path / "gray.npz"
+    np.savez(path, x=pixels(3, shape=(1, 32, 32)), y=np.arange(3))
+    with pytest.raises(UserError, match="3 x 32 x 32"):
+        data.images("cifar10", 3, file=str(path))
+
+
+def test_a_constant_channel_is_refused(tmp_path):
+    x = pixels(3)
+    x[:, 1] = 7
+    np.savez(tmp_path / "flat.npz", x=x, y=np.arange(3))
+    with pytest.raises(UserError, match="constant"):
+        data.images("npz", 3, file=str(tmp_path / "flat.npz"))
+
+
+def test_an_array_that_is_no_npz_is_refused(tmp_path):
+    np.save(tmp_path / "array.npy", pixels(3))
+    with pytest.raises(UserError, match="cannot read images"):
+        data.images("npz", 1, file=str(tmp_path / "array.npy"))
 
 
 def test_a_file_that_is_no_npz_is_refused(tmp_path):
@@ -146,6 +169,13 @@ def test_cifar10_download(tmp_path, server, monkeypatch):
     expected = (pixels(10, seed=1)[3] / 255 - mean[:, None, None]) / deviation[:, None, None]
     np.testing.assert_allclose(inputs[13], expected, rtol=1e-5, atol=1e-6)
     assert (tmp_path / "downloads" / archive.name).is_file()
+
+
+def test_an_archive_without_its_batches_is_refused(tmp_path):
+    with tarfile.open(tmp_path / "empty.tar.gz", "w:gz"):
+        pass
+    with pytest.raises(UserError, match="delete it to download it again"):
+        data.read_cifar10(tmp_path / "empty.tar.gz")
 
 
 def test_svhn_download(tmp_path, server, monkeypatch):

@@ -68,5 +68,12 @@ def test_unreadable_files_are_named_with_the_mend(tmp_path, read):
     path = tmp_path / "broken.parquet"
     path.write_bytes(b"{broken")
     for culprit in (path, tmp_path / "missing.parquet"):
-        with pytest.raises(UserError, match=r"(broken|missing)\.parquet.*[Dd]elete it and run snakemake again"):
+        with pytest.raises(UserError) as error:
             read(culprit)
+        assert f"cannot read {culprit}" in str(error.value)
+        assert f"Delete {culprit} and run snakemake again" in str(error.value)
+
+
+def test_a_broken_checkpoint_asks_for_its_folder_to_be_deleted(tmp_path):
+    with pytest.raises(UserError, match=r"Delete .*checkpoints and run"):
+        files.read_tensors(tmp_path / "checkpoints" / "0000000.safetensors")

@@ -35,6 +35,15 @@ _RATES = {
 _GFS_KEYS = ("flow",)
 
 
+# JSON Schema takes 4.0 for a whole number; what it becomes (a path, a count of threads) does not.
+_VALIDATOR = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
+
+
 class ConfigurationError(UserError):
     """The configuration can't be used; the message says why and how to mend it."""
 
@@ -74,10 +83,11 @@ def check(config: Config, schema_path: str | Path) -> None:
         ConfigurationError: with every problem found.
     """
     schema = yaml.safe_load(Path(schema_path).read_text(encoding="utf-8"))
-    validator = jsonschema.Draft202012Validator(schema)
-    problems = [text for error in validator.iter_errors(_plain(config)) for text in _explain(error)]
+    problems = list(_unnamed_keys(config))
     if not problems:
-        checks = (_not_finite, _overdetermined, _dangling_names, _wrong_figures, _missing_files)
+        problems = [text for error in _VALIDATOR(schema).iter_errors(_plain(config)) for text in _explain(error)]
+    if not problems:
+        checks = (_not_finite, _too_early_stops, _overdetermined, _dangling_names, _wrong_figures, _missing_files)
         problems = [text for look in checks for text in look(config)]
     if problems:
         listed = "\n".join(dict.fromkeys(problems))
@@ -86,12 +96,12 @@ def check(config: Config, schema_path: str | Path) -> None:
 
 def runs(config: Config, experiment: str) -> list[Run]:
     """Return the runs of an experiment of a checked configuration: one per seed and learning rate."""
-    settings = config["experiments"][experiment]
+    settings = _ordered(config["experiments"][experiment])
     rates_key, rate_label = _RATES[settings["model"]]
     seeds: Sequence[int | None] = settings.get("seeds", [None])
     shared = {key: value for key, value in settings.items() if key not in (rates_key, "seeds")}
     if "data" in settings:
-        shared["data_set"] = config["data"][settings["data"]]
+        shared["data_set"] = data_set(config, settings["data"])
     found = []
     for seed, rate in product(seeds, settings[rates_key]):
         label = f"{rate_label}{float(rate)!r}"
@@ -103,6 +113,25 @@ def runs(config: Config, experiment: str) -> list[Run]:
 def run(config: Config, experiment: str, name: str) -> Run:
     """Return one run by its name."""
     return next(found for found in runs(config, experiment) if found.name == name)
+
+
+def data_set(config: Config, name: str) -> dict[str, Any]:
+    """Return the settings of a data set, in an order that does not depend on how they were written down."""
+    return _ordered(config["data"][name])
+
+
+def downloads(settings: Mapping[str, Any]) -> bool:
+    """Return whether a data set has to be downloaded."""
+    return settings["source"] in ("cifar10", "svhn") and "file" not in settings
+
+
+def _ordered(value: Any) -> Any:
+    # Parameters are compared as text: the order in which files were merged must not look like a change.
+    if isinstance(value, Mapping):
+        return {key: _ordered(value[key]) for key in sorted(value)}
+    if isinstance(value, list | tuple):
+        return [_ordered(item) for item in value]
+    return value
 
 
 def _explain(error: jsonschema.ValidationError) -> Iterator[str]:
@@ -174,12 +203,16 @@ def _described(value: object) -> str:
 
 
 def _yaml_hint(found: object, wanted: str) -> str:
-    if wanted in ("number", "integer") and isinstance(found, str):
-        try:
-            return f"; YAML reads {found} as text, write {float(found):.1e}" if "e" in found.lower() else ""
-        except ValueError:
-            return ""
-    return ""
+    """How to write what was probably meant: 1e-5 is text to YAML 1.1, and 50.0 is not a whole number."""
+    try:
+        number = float(found)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return ""
+    if isinstance(found, bool) or not math.isfinite(number):
+        return ""
+    if wanted == "integer":
+        return f"; write {int(number)}" if number == int(number) else ""
+    return f"; YAML reads {found} as text, write {number:.1e}" if wanted == "number" else ""
 
 
 def _dotted(path: Sequence[Any] | Any) -> str:
@@ -214,6 +247,23 @@ def _not_finite(value: Any, path: tuple[Any, ...] = ()) -> Iterator[str]:
             yield from _not_finite(item, (*path, i))
 
 
+def _unnamed_keys(value: Any, path: tuple[Any, ...] = ()) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                yield _problem(_dotted(path), f"the key {key!r}", "keys that are text; put it in quotes or rename it")
+            else:
+                yield from _unnamed_keys(item, (*path, key))
+
+
+def _too_early_stops(config: Config) -> Iterator[str]:
+    for name, settings in config["experiments"].items():
+        if "flow" in settings and settings["stop"]["loss"] <= settings["flow"]["loss_tolerance"]:
+            tolerance = settings["flow"]["loss_tolerance"]
+            allowed = f"a loss above flow.loss_tolerance, {tolerance}; the last flows would end where they begin"
+            yield _problem(f"experiments.{name}.stop.loss", repr(settings["stop"]["loss"]), allowed)
+
+
 def _overdetermined(config: Config) -> Iterator[str]:
     for name, settings in config["data"].items():
         if settings["source"] == "gaussian" and settings["samples"] > settings["dimension"]:
@@ -243,6 +293,9 @@ def _wrong_figures(config: Config) -> Iterator[str]:
 
 
 def _missing_files(config: Config) -> Iterator[str]:
+    for name, path in config["directories"].items():
+        if Path(path).exists() and not Path(path).is_dir():
+            yield _problem(f"directories.{name}", f"{path!r}, which is a file", "a folder, there or to be made")
     for name, settings in config["data"].items():
         file = settings.get("file")
         if file is not None and not Path(file).is_file():

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +101,8 @@ def _digits() -> RawImages:
 
 
 def _cifar10(pixels: Array, labels: Array) -> RawImages:
+    if pixels.shape[1:] != (3, 32, 32):
+        raise UserError(f"images of CIFAR-10 have shape 3 x 32 x 32, found {pixels.shape[1:]} in the local file")
     mean, deviation = np.array(CIFAR10_MEAN), np.array(CIFAR10_DEVIATION)
     return RawImages(pixels, labels, mean, deviation, "the 50,000 training images of CIFAR-10 (known constants)")
 
@@ -116,7 +120,10 @@ def _downloaded_svhn(root: Path) -> RawImages:
 
 def _with_own_statistics(pixels: Array, labels: Array, statistics: str) -> RawImages:
     axes = (0, 2, 3)
-    return RawImages(pixels, labels, pixels.mean(axis=axes), pixels.std(axis=axes), statistics)
+    mean, deviation = pixels.mean(axis=axes), pixels.std(axis=axes)
+    if not (deviation > 1e-6).all():
+        raise UserError(f"a channel of {statistics} is constant, so it cannot be divided by its standard deviation")
+    return RawImages(pixels, labels, mean, deviation, statistics)
 
 
 def download(url: str, md5: str, root: Path) -> Path:
@@ -129,7 +136,7 @@ def download(url: str, md5: str, root: Path) -> Path:
 
     try:
         download_url(url, root, md5=md5)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, HTTPException) as error:
         raise UserError(
             f"cannot download {url} to {root}: {error}. Without a network, put the images into a local .npz and name "
             f"it as the data set's 'file' in the configuration."
@@ -145,27 +152,27 @@ def read_cifar10(archive: Path) -> tuple[Array, Array]:
     batches = []
     with tarfile.open(archive) as tar:
         for i in range(1, 6):
-            member = tar.extractfile(f"cifar-10-batches-bin/data_batch_{i}.bin")
+            name = f"cifar-10-batches-bin/data_batch_{i}.bin"
+            try:
+                member = tar.extractfile(name)
+            except KeyError:
+                member = None
             if member is None:
-                raise UserError(f"{archive} has no data_batch_{i}.bin; delete it to download it again")
+                raise UserError(f"{archive} has no file {name}; delete it to download it again")
             batches.append(np.frombuffer(member.read(), dtype=np.uint8).reshape(-1, 3073))
     records = np.concatenate(batches)
     return records[:, 1:].reshape(-1, 3, 32, 32) / 255.0, records[:, 0].astype(int)
 
 
 def _read_npz(path: Path) -> tuple[Array, Array]:
-    wanted = "x (uint8, N x C x H x W) and y (integers 0 to 9, N)"
+    wanted = "x (uint8, N x C x H x W with C 1 or 3) and y (integers 0 to 9, N)"
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             pixels, labels = arrays["x"], arrays["y"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"cannot read images from {path}: {error}. It must be an .npz file with {wanted}.") from error
-    if (
-        pixels.dtype != np.uint8
-        or pixels.ndim != 4
-        or labels.shape != pixels.shape[:1]
-        or labels.dtype.kind not in "iu"
-    ):
+    laid_out = pixels.ndim == 4 and pixels.shape[1] in (1, 3) and labels.shape == pixels.shape[:1]
+    if not laid_out or pixels.dtype != np.uint8 or labels.dtype.kind not in "iu":
         raise UserError(
             f"{path} must hold {wanted}; found x {pixels.dtype} {pixels.shape}, y {labels.dtype} {labels.shape}"
         )

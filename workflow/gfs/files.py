@@ -113,11 +113,14 @@ def _write_sidecar(path: str | Path, provenance: Mapping[str, Any]) -> None:
 
 @contextmanager
 def _named_in_errors(path: str | Path) -> Iterator[None]:
+    path = Path(path)
     try:
         yield
     except Exception as error:
+        # The checkpoints of a run are made together, so they can only be made again together.
+        culprit = path.parent if path.parent.name == "checkpoints" else path
         raise UserError(
-            f"cannot read {path}: {error}. Delete it and run snakemake again: it makes what is missing."
+            f"cannot read {path}: {error}. Delete {culprit} and run snakemake again: it makes what is missing."
         ) from error
 
 

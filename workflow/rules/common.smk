@@ -1,5 +1,6 @@
 # What the stages share: the checked configuration, its runs, and where things are.
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
 
 from gfs import configuration, runs
+from gfs.errors import UserError
 
 try:
     configuration.check(config, Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")
@@ -27,10 +29,15 @@ ENVIRONMENT = Path(workflow.basedir) / "envs/gfs.yaml"
 RUN = f"{RESULTS}/runs/{{experiment}}/{{run}}"
 
 
+def one_of(names):
+    """A wildcard that matches these names alone, so that no rule makes what the configuration does not have."""
+    return "|".join(re.escape(name) for name in names)
+
+
 wildcard_constraints:
-    experiment="[A-Za-z0-9_-]+",
-    run="[A-Za-z0-9.+-]+",
-    dataset="[A-Za-z0-9_-]+",
+    experiment=one_of(config["experiments"]),
+    run=one_of({run.name for name in config["experiments"] for run in configuration.runs(config, name)}),
+    dataset=one_of(config["data"]),
     seed=r"\d+",
     batch=r"\d+",
 
@@ -39,18 +46,31 @@ def run_of(wildcards):
     return configuration.run(config, wildcards.experiment, wildcards.run)
 
 
+def data_settings(wildcards):
+    return configuration.data_set(config, wildcards.dataset)
+
+
+def downloads_folder(wildcards):
+    return config["directories"]["downloads"] if configuration.downloads(data_settings(wildcards)) else None
+
+
 def data_file(wildcards):
     """The data that a run needs: no file for a scalar network."""
     data = run_of(wildcards).data
     return [] if data is None else f"{RESULTS}/data/{data}.safetensors"
 
 
-def uses_torch(wildcards):
+def is_network(wildcards):
     return run_of(wildcards).parameters["model"] == "network"
 
 
-def memory_mb(wildcards, attempt):
-    return (3000 if uses_torch(wildcards) else 1000) * attempt
+def memory_mb(wildcards):
+    return 3000 if is_network(wildcards) else 1000
+
+
+def runtime_minutes(wildcards):
+    # One RK4 flow of 1,000 images from the start of training takes some 850,000 gradients.
+    return 24 * 60 if is_network(wildcards) else 60
 
 
 # The DAG: what one stage takes from the one before.
@@ -59,13 +79,19 @@ def memory_mb(wildcards, attempt):
 def checkpoint_batches(wildcards):
     """A run's checkpoint files in batches, one batch a job; known once its training is done."""
     training = checkpoints.train.get(experiment=wildcards.experiment, run=wildcards.run)
-    names = [str(path) for path in runs.checkpoint_files(training.output.checkpoints)]
+    try:
+        names = [str(path) for path in runs.checkpoint_files(training.output.checkpoints)]
+    except UserError as error:
+        raise WorkflowError(str(error))
     size = EXECUTION["checkpoint_files_per_gfs_job"]
     return [names[i : i + size] for i in range(0, len(names), size)]
 
 
 def checkpoint_batch(wildcards):
-    return checkpoint_batches(wildcards)[int(wildcards.batch)]
+    batches = checkpoint_batches(wildcards)
+    if int(wildcards.batch) >= len(batches):
+        raise WorkflowError(f"{wildcards.experiment}/{wildcards.run} has {len(batches)} batches of checkpoints")
+    return batches[int(wildcards.batch)]
 
 
 def gfs_tables(wildcards):

@@ -16,14 +16,14 @@ rule gaussian_data:
         mem_mb=1500,
         runtime=30,
     params:
-        data=lambda wildcards: config["data"][wildcards.dataset],
+        data=data_settings,
     script:
         "../scripts/gaussian_data.py"
 
 
 rule image_data:
     input:
-        file=lambda wildcards: config["data"][wildcards.dataset].get("file", []),
+        file=lambda wildcards: data_settings(wildcards).get("file", []),
     output:
         tensors=f"{RESULTS}/data/{{dataset}}.safetensors",
         provenance=f"{RESULTS}/data/{{dataset}}.json",
@@ -37,7 +37,7 @@ rule image_data:
         mem_mb=6000,
         runtime=60,
     params:
-        data=lambda wildcards: config["data"][wildcards.dataset],
-        downloads=config["directories"]["downloads"],
+        data=data_settings,
+        downloads=downloads_folder,
     script:
         "../scripts/image_data.py"

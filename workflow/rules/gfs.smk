@@ -17,7 +17,7 @@ rule gfs_sharpness:
     threads: EXECUTION["threads"]
     resources:
         mem_mb=memory_mb,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        runtime=runtime_minutes,
         device=EXECUTION["device"],
     params:
         run=lambda wildcards: run_of(wildcards).parameters,

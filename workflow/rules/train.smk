@@ -18,7 +18,7 @@ checkpoint train:
     threads: EXECUTION["threads"]
     resources:
         mem_mb=memory_mb,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        runtime=runtime_minutes,
         device=EXECUTION["device"],
     params:
         run=lambda wildcards: run_of(wildcards).training_parameters,

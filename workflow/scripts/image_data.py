@@ -8,7 +8,7 @@ def main(snakemake):
     settings = snakemake.params.data
     record = provenance.recorder(settings)
     inputs, targets, statistics = data.images(
-        settings["source"], settings["images"], file=settings.get("file"), root=snakemake.params.downloads
+        settings["source"], settings["images"], file=settings.get("file"), root=snakemake.params.downloads or "."
     )
     files.write_tensors(
         snakemake.output.tensors,
