@@ -92,6 +92,24 @@ def test_a_start_below_the_tolerance_is_its_own_solution():
     torch.testing.assert_close(solution.parameters, start)
 
 
+def test_reports_run_from_none_to_all_of_the_way():
+    reports = []
+    start = torch.tensor([1.5, 0.8, 0.3], dtype=torch.float64)
+    solution = flow.gradient_flow_solution(scalar_loss, start, report=lambda *values: reports.append(values))
+    gradients, losses, shares = zip(*reports, strict=True)
+    assert gradients[-1] == solution.gradient_evaluations
+    assert list(losses) == sorted(losses, reverse=True)
+    assert list(shares) == sorted(shares)
+    assert shares[-1] == 1.0
+
+
+def test_a_loss_of_exactly_zero_is_an_end():
+    solution = flow.gradient_flow_solution(
+        lambda w: (w - 1).clamp(min=0).square().sum(), torch.full((1,), 1.001), report=lambda *_: None
+    )
+    assert solution.converged
+
+
 def test_the_start_is_left_unchanged():
     start = torch.tensor([1.5, 0.8])
     flow.gradient_flow_solution(scalar_loss, start)

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from gfs.curvature import Loss, sharpness
 
+Report = Callable[[int, float, float], None]
+
 Status = Literal["converged", "budget", "not finite", "negative curvature", "unstable"]
 
 
@@ -68,7 +70,7 @@ def gradient_flow_solution(
     sharpness_every: int = 50,
     max_gradients: int = 1_000_000,
     seed: int = 0,
-    report: Callable[[int, float], None] | None = None,
+    report: Report | None = None,
 ) -> FlowSolution:
     """Follow gradient flow from ``parameters`` until the loss is at most ``loss_tolerance``.
 
@@ -85,7 +87,8 @@ def gradient_flow_solution(
         sharpness_every: steps between sharpness estimates.
         max_gradients: gradient evaluations after which the flow is given up (status ``budget``).
         seed: of the Lanczos start vector.
-        report: called with (gradient evaluations, loss) after each step.
+        report: called after each step with the gradient evaluations, the loss, and the share of the way that is done,
+            from 0 to 1 on the logarithmic scale of the loss.
 
     Raises:
         ValueError: an unknown method, or a tolerance, step factor or interval that is not positive.
@@ -139,8 +142,9 @@ class _Integration:
         loss_tolerance: float,
         sharpness_every: int,
         max_gradients: int,
-        report: Callable[[int, float], None] | None,
+        report: Report | None,
     ) -> Status:
+        way = math.log(self.loss_value / loss_tolerance) if 0 < self.loss_value < math.inf else math.nan
         while True:
             if not (math.isfinite(self.loss_value) and bool(torch.isfinite(self.gradient).all())):
                 return "not finite"
@@ -152,7 +156,8 @@ class _Integration:
             if failure:
                 return failure
             if report:
-                report(self.gradients, self.loss_value)
+                left = math.log(max(self.loss_value / loss_tolerance, 1.0)) / way
+                report(self.gradients, self.loss_value, max(1 - left, 0.0))
 
     def _loss_and_gradient(self, point: Tensor) -> tuple[float, Tensor]:
         self.gradients += 1

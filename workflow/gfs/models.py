@@ -16,7 +16,7 @@ from gfs import regression, scalar
 from gfs.errors import UserError
 
 Array = NDArray[Any]
-Report = Callable[[int, float], None]
+Report = Callable[[int, float, float], None]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Model(Protocol):
     def gfs(self, weights: Array, report: Report | None = None) -> list[GFSPoint]:
         """Return the gradient flow solutions from ``weights`` of shape (k, P).
 
-        ``report`` is called on the way, where that is long, with gradients spent and the loss.
+        ``report`` is called on the way, where that is long: see :func:`gfs.flow.gradient_flow_solution`.
         """
 
 

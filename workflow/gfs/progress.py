@@ -28,14 +28,17 @@ class _Lines:
 
 
 @contextmanager
-def bar(total: float, description: str, *, unit: str = "step", bar_format: str | None = None) -> Iterator[tqdm[Any]]:
-    """Yield a tqdm bar on standard error; ``bar.set_postfix_str`` shows the loss beside the expected time left."""
+def bar(total: float, description: str, *, counted: bool = True) -> Iterator[tqdm[Any]]:
+    """Yield a tqdm bar on standard error; ``bar.set_postfix_str`` shows the loss beside the expected time left.
+
+    ``counted`` bars show the steps done and their rate, others the share done alone.
+    """
     terminal = sys.stderr.isatty()
     with tqdm(
         total=total,
         desc=description,
-        unit=unit,
-        bar_format=bar_format,
+        unit="step",
+        bar_format=None if counted else "{desc}: {percentage:5.1f}%|{bar}| [{elapsed}<{remaining}{postfix}]",
         file=sys.stderr if terminal else _Lines(sys.stderr),
         miniters=0,
         mininterval=0.2 if terminal else SECONDS_BETWEEN_LOG_LINES,

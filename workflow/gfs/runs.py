@@ -77,20 +77,20 @@ def train(
 def gfs_table(model: Model, checkpoint_files: Sequence[str | Path]) -> pd.DataFrame:
     """Return a row per iterate of the files: ``iteration`` and the fields of :class:`gfs.models.GFSPoint`."""
     rows: list[dict[str, Any]] = []
-    with progress.bar(len(checkpoint_files), "gradient flow", unit="file") as bar:
-        for path in checkpoint_files:
+    with progress.bar(len(checkpoint_files), "gradient flow", counted=False) as bar:
+        for done, path in enumerate(checkpoint_files):
             block = files.read_tensors(path)
 
-            def report(gradients: int, loss: float, name: str = Path(path).stem) -> None:
-                bar.set_postfix_str(f"{name}: {gradients} gradients, loss {loss:.3g}", refresh=False)
-                bar.update(0)
+            def report(gradients: int, loss: float, share: float, before: int = done, path: str | Path = path) -> None:
+                bar.set_postfix_str(f"{Path(path).stem}: {gradients} gradients, loss {loss:.3g}", refresh=False)
+                bar.update(before + share - bar.n)
 
             points = model.gfs(block["weights"], report)
             rows += [
                 {"iteration": int(iteration), **point.row()}
                 for iteration, point in zip(block["iteration"], points, strict=True)
             ]
-            bar.update(1)
+            bar.update(done + 1 - bar.n)
     return pd.DataFrame(rows)
 
 
