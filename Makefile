@@ -9,6 +9,7 @@ SNAKEMAKE := .venv/bin/snakemake
 
 figures: install
 	$(SNAKEMAKE) --cores $(CORES)
+	@echo "Done: the figures are in figures/, the claims in results/claims.md."
 
 install: .venv/installed
 

@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 import yaml
 from conftest import ROOT
@@ -96,6 +97,21 @@ def test_a_missing_key_is_named_with_the_one_it_may_have_been(config):
     text = message(config)
     assert "experiments.regression.initial_scale" in text
     assert "rename intial_scale" in text
+
+
+def test_a_misspelt_experiment_is_held_against_those_there_are(config):
+    config["experiments"]["fc-hardtanh-digit"] = {"learning_rates": [0.1]}
+    text = message(config)
+    assert "experiments.fc-hardtanh-digit.model" in text
+    assert "Or was fc-hardtanh-digits meant by fc-hardtanh-digit?" in text
+
+
+def test_more_images_than_a_file_has(config, tmp_path):
+    np.savez(tmp_path / "few.npz", x=np.zeros((4, 3, 8, 8), dtype=np.uint8), y=np.arange(4))
+    config["data"]["own"] = {"source": "npz", "images": 5, "file": str(tmp_path / "few.npz")}
+    text = message(config)
+    assert "data.own.images" in text
+    assert "4 or less" in text
 
 
 @pytest.mark.parametrize(("section", "key"), [("data", "source"), ("experiments", "model")])

@@ -38,3 +38,35 @@ def test_seed_decides_and_the_global_generator_is_left_alone():
 def test_an_unknown_activation_is_refused():
     with pytest.raises(ValueError, match="unknown activation 'swish'; choose one of hardtanh, relu, tanh"):
         networks.fully_connected(4, 2, activation="swish")
+
+
+def test_targets_of_another_shape_are_refused():
+    module = torch.nn.Linear(3, 1)
+    loss, w = networks.flat_loss(module, torch.randn(5, 3), torch.randn(5))
+    with pytest.raises(ValueError, match=r"outputs have shape \(5, 1\), targets \(5,\)"):
+        loss(w)
+
+
+def test_batch_norm_is_left_as_it_was():
+    module = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
+    before = module[1].running_mean.clone()
+    loss, w = networks.flat_loss(module, torch.randn(6, 3), torch.randn(6, 4))
+    assert loss(w) == loss(w)
+    torch.testing.assert_close(module[1].running_mean, before)
+
+
+def test_frozen_parameters_stay_out_of_the_vector():
+    module = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 2))
+    module[0].requires_grad_(False)
+    _, w = networks.flat_loss(module, torch.randn(6, 3), torch.randn(6, 2))
+    assert w.numel() == 4 * 2 + 2
+    module.requires_grad_(False)
+    with pytest.raises(ValueError, match="no parameters"):
+        networks.flat_loss(module, torch.randn(6, 3), torch.randn(6, 2))
+
+
+def test_active_dropout_is_refused():
+    module = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Dropout(0.5))
+    with pytest.raises(ValueError, match=r"dropout \(1\) makes the loss random"):
+        networks.flat_loss(module, torch.randn(6, 3), torch.randn(6, 2))
+    networks.flat_loss(module.eval(), torch.randn(6, 3), torch.randn(6, 2))

@@ -35,9 +35,10 @@ def labels(axes):
 def test_threshold_is_the_same_dashed_line_everywhere(run):
     _, axes = plotting.stacked_panels(2)
     plotting.sharpness_panel(axes[0], run)
-    plotting.sharpness_panel(axes[1], run.assign(threshold=20.0))
-    lines = [next(line for line in panel.get_lines() if line.get_label() == r"$2/\eta$") for panel in axes]
+    plotting.sharpness_panel(axes[1], run.assign(learning_rate=0.1))
+    lines = [next(line for line in panel.get_lines() if line.get_label().startswith(r"$2/\eta$")) for panel in axes]
     assert [line.get_ydata()[0] for line in lines] == [10.0, 20.0]
+    assert r"\eta = 0.1$" in lines[1].get_label()
     assert len({(line.get_linestyle(), line.get_linewidth(), to_rgba(line.get_color())) for line in lines}) == 1
     assert lines[0].get_linestyle() == "--"
 

@@ -85,9 +85,19 @@ def check(config: Config, schema_path: str | Path) -> None:
     schema = yaml.safe_load(Path(schema_path).read_text(encoding="utf-8"))
     problems = list(_unnamed_keys(config))
     if not problems:
-        problems = [text for error in _VALIDATOR(schema).iter_errors(_plain(config)) for text in _explain(error)]
+        problems = [
+            text for error in _VALIDATOR(schema).iter_errors(_plain(config)) for text in _explain(error, config)
+        ]
     if not problems:
-        checks = (_not_finite, _too_early_stops, _overdetermined, _dangling_names, _wrong_figures, _missing_files)
+        checks = (
+            _not_finite,
+            _too_early_stops,
+            _overdetermined,
+            _dangling_names,
+            _wrong_figures,
+            _missing_files,
+            _too_few_images,
+        )
         problems = [text for look in checks for text in look(config)]
     if problems:
         listed = "\n".join(dict.fromkeys(problems))
@@ -134,7 +144,7 @@ def _ordered(value: Any) -> Any:
     return value
 
 
-def _explain(error: jsonschema.ValidationError) -> Iterator[str]:
+def _explain(error: jsonschema.ValidationError, config: Config) -> Iterator[str]:
     where = _dotted(error.absolute_path)
     found: Any = error.instance
     value: Any = error.validator_value
@@ -151,7 +161,7 @@ def _explain(error: jsonschema.ValidationError) -> Iterator[str]:
             for key in value:
                 if key not in found:
                     given = set(map(str, found)) - set(schema.get("properties", {}))
-                    hint = f"; add it{_nearest(key, given, ' (or rename {})')}"
+                    hint = f"; add it{_nearest(key, given, ' (or rename {})')}{_misspelt_entry(error, config)}"
                     yield _problem(_dotted([*error.absolute_path, key]), "nothing", f"this key is needed{hint}")
         case "enum":
             yield _problem(where, repr(found), _names(value), found, value)
@@ -173,6 +183,15 @@ def _explain(error: jsonschema.ValidationError) -> Iterator[str]:
             yield _problem(where, repr(found), schema["description"])
         case _:
             yield _problem(where, repr(found), error.message)
+
+
+def _misspelt_entry(error: jsonschema.ValidationError, config: Config) -> str:
+    """An overlay's entry with a misspelt name is a new one, in which all is missing: name the one that was meant."""
+    path = list(error.absolute_path)
+    if len(path) != 2 or path[0] not in ("experiments", "data"):
+        return ""
+    others = {str(name) for name in config[path[0]]} - {path[1]}
+    return _nearest(str(path[1]), others, f". Or was {{}} meant by {path[1]}?")
 
 
 _TYPES = {
@@ -303,3 +322,17 @@ def _missing_files(config: Config) -> Iterator[str]:
             there = sorted(path.name for path in folder.glob("*.npz")) if folder.is_dir() else []
             allowed = f"an existing .npz file; {folder} has {_names(there) or 'none'}"
             yield _problem(f"data.{name}.file", f"{file!r}, which is not there", allowed, Path(file).name, there)
+
+
+def _too_few_images(config: Config) -> Iterator[str]:
+    import numpy as np
+
+    for name, settings in config["data"].items():
+        if "file" in settings and Path(settings["file"]).is_file():
+            try:
+                with Path(settings["file"]).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                    there = len(arrays["y"])
+            except Exception:  # what is wrong with the file, the job that reads it says
+                continue
+            if settings["images"] > there:
+                yield _problem(f"data.{name}.images", repr(settings["images"]), f"{there} or less: {settings['file']}")

@@ -20,6 +20,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from gfs.files import whole_file
 
@@ -82,6 +83,7 @@ def stacked_panels(rows: int) -> tuple[Figure, Sequence[Axes]]:
     """Return a figure one column wide with panels above each other that share the axis of iterations."""
     figure, axes = plt.subplots(rows, 1, sharex=True, squeeze=False, figsize=(COLUMN_WIDTH, PANEL_HEIGHT * rows + 0.35))
     axes[-1, 0].set_xlabel("gradient descent iteration")
+    axes[-1, 0].xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure, list(axes[:, 0])
 
 
@@ -96,7 +98,14 @@ def loss_panel(axes: Axes, run: pd.DataFrame, label: str = "training loss $L$") 
 def sharpness_panel(axes: Axes, run: pd.DataFrame, *, markers: bool = False) -> None:
     """Draw sharpness, GFS sharpness and 2/eta; ``markers`` for GFS sharpness at some iterates only."""
     measured = run.dropna(subset="sharpness")
-    axes.plot(measured["iteration"], measured["sharpness"], color=SHARPNESS_COLOUR, linewidth=0.6, label="sharpness")
+    axes.plot(
+        measured["iteration"],
+        measured["sharpness"],
+        color=SHARPNESS_COLOUR,
+        linewidth=0.6,
+        alpha=0.75,
+        label="sharpness",
+    )
     solutions = run.dropna(subset="gfs_sharpness")
     axes.plot(
         solutions["iteration"],
@@ -107,16 +116,17 @@ def sharpness_panel(axes: Axes, run: pd.DataFrame, *, markers: bool = False) -> 
         markersize=2.6,
         label=r"GFS sharpness $\phi$",
     )
-    threshold_line(axes, float(run["threshold"].iloc[0]))
+    threshold_line(axes, float(run["learning_rate"].iloc[0]))
     _mark_unfinished_flows(axes, run)
     _mark_divergence(axes, run)
     axes.set_ylabel("sharpness")
     axes.legend(loc="best")
 
 
-def threshold_line(axes: Axes, threshold: float) -> None:
+def threshold_line(axes: Axes, learning_rate: float) -> None:
     """Draw the stability threshold 2/eta, the same in every figure."""
-    axes.axhline(threshold, color=THRESHOLD_COLOUR, linestyle=(0, (4, 2)), linewidth=0.8, label=r"$2/\eta$", zorder=3)
+    label = rf"$2/\eta$ ($\eta = {learning_rate:.3g}$)"
+    axes.axhline(2 / learning_rate, color=THRESHOLD_COLOUR, linestyle=(0, (4, 2)), linewidth=0.8, label=label, zorder=3)
 
 
 def panel_letter(axes: Axes, letter: str) -> None:

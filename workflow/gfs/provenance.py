@@ -13,7 +13,21 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("gfs-sharpness", "numpy", "scipy", "pandas", "pyarrow", "scikit-learn", "cvxpy", "clarabel", "torch")
+PACKAGES = (
+    "gfs-sharpness",
+    "snakemake",
+    "numpy",
+    "scipy",
+    "pandas",
+    "pyarrow",
+    "scikit-learn",
+    "cvxpy",
+    "clarabel",
+    "torch",
+    "torchvision",
+    "matplotlib",
+    "seaborn",
+)
 
 
 def recorder(parameters: Mapping[str, Any], *, seed: int | None = None) -> Callable[[], dict[str, Any]]:

@@ -37,7 +37,8 @@ def run_figure(draw: Callable[[Any], Any], snakemake: Any) -> None:
     from gfs import files, plotting, provenance
 
     def main(snakemake: Any) -> None:
-        record = provenance.recorder({"table": snakemake.input.table})
+        sha256 = files.sha256(snakemake.input.table)
+        record = provenance.recorder({"table": snakemake.input.table, "table_sha256": sha256})
         table = files.read_table(snakemake.input.table)[plotting.COLUMNS]
         with plotting.style():
             plotting.save(draw(table), snakemake.output.pdf, snakemake.output.png, snakemake.output.svg)
