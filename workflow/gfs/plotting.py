@@ -83,7 +83,7 @@ def stacked_panels(rows: int) -> tuple[Figure, Sequence[Axes]]:
     """Return a figure one column wide with panels above each other that share the axis of iterations."""
     figure, axes = plt.subplots(rows, 1, sharex=True, squeeze=False, figsize=(COLUMN_WIDTH, PANEL_HEIGHT * rows + 0.35))
     axes[-1, 0].set_xlabel("gradient descent iteration")
-    axes[-1, 0].xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes[-1, 0].xaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10], integer=True))
     return figure, list(axes[:, 0])
 
 
@@ -120,13 +120,20 @@ def sharpness_panel(axes: Axes, run: pd.DataFrame, *, markers: bool = False) -> 
     _mark_unfinished_flows(axes, run)
     _mark_divergence(axes, run)
     axes.set_ylabel("sharpness")
-    axes.legend(loc="best")
+    # Above the panel, where no curve can run into it.
+    columns = 3 if len(axes.get_legend_handles_labels()[0]) <= 3 else 2
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, columnspacing=1.0, handletextpad=0.5)
 
 
 def threshold_line(axes: Axes, learning_rate: float) -> None:
     """Draw the stability threshold 2/eta, the same in every figure."""
     label = rf"$2/\eta$ ($\eta = {learning_rate:.3g}$)"
     axes.axhline(2 / learning_rate, color=THRESHOLD_COLOUR, linestyle=(0, (4, 2)), linewidth=0.8, label=label, zorder=3)
+
+
+def title(figure: Figure, run: pd.DataFrame) -> None:
+    """Name the run's experiment above the figure."""
+    figure.suptitle(str(run["experiment"].iloc[0]).replace("-", " "), fontsize=8)
 
 
 def panel_letter(axes: Axes, letter: str) -> None:

@@ -7,7 +7,7 @@ from gfs import plotting
 def draw(table):
     run = plotting.single_run(table)
     figure, axes = plotting.stacked_panels(2)
-    axes[0].set_title(run["experiment"].iloc[0].replace("-", " "))
+    plotting.title(figure, run)
     plotting.sharpness_panel(axes[0], run, markers=True)
     plotting.loss_panel(axes[1], run)
     return figure
