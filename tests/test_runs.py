@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gfs import data, files, models, provenance, runs, scalar
+from gfs import checkpoints, data, files, models, provenance, runs, scalar
 from gfs.errors import UserError
 from gfs.regression import SquaredRegression
 
@@ -19,7 +19,7 @@ def train(tmp_path, model, rate, **settings):
         checkpoints=tmp_path / "checkpoints",
         record=provenance.recorder({}),
     )
-    return pd.read_parquet(tmp_path / "trajectory.parquet"), runs.checkpoint_files(tmp_path / "checkpoints")
+    return pd.read_parquet(tmp_path / "trajectory.parquet"), checkpoints.checkpoint_files(tmp_path / "checkpoints")
 
 
 @pytest.fixture

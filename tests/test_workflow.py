@@ -236,13 +236,19 @@ def test_torch_is_not_imported_where_it_is_not_needed(module):
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.parametrize("module", ["configuration", "checkpoints"])
+def test_what_the_snakefile_imports_is_light(module):
+    code = f"import sys, gfs.{module}; sys.exit('pandas' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 @pytest.mark.parametrize("experiment", ["scalar-depth4", "regression"])
 def test_scalar_and_regression_jobs_do_not_import_torch(finished, experiment):
     """Their stages are run again in one process, which must end without torch."""
     code = f"""
 import sys
 from pathlib import Path
-from gfs import configuration, files, models, provenance, runs
+from gfs import checkpoints, configuration, files, models, provenance, runs
 import yaml
 
 config = yaml.safe_load(Path("config.yaml").read_text())
@@ -251,7 +257,7 @@ folder = Path("results/runs") / {experiment!r} / run.name
 data = files.read_tensors(f"results/data/{{run.data}}.safetensors") if run.data else {{}}
 model = models.build(run.parameters, data)
 models.learning_rate(run.parameters, data)
-runs.gfs_table(model, runs.checkpoint_files(folder / "checkpoints")[:1])
+runs.gfs_table(model, checkpoints.checkpoint_files(folder / "checkpoints")[:1])
 model.sharpness(model.initial)
 provenance.recorder({{}})()
 sys.exit("torch" in sys.modules)

@@ -131,12 +131,12 @@ _LEAST_AT_EDGE = 10
 
 def largest_gfs_rise(table: pd.DataFrame) -> float:
     """Largest ``phi(t) / min_{s<t} phi(s) - 1`` over the checkpoints of all runs: a creeping rise adds up."""
-    return _worst(table, lambda run: np.max(_gfs(run)[1:] / np.minimum.accumulate(_gfs(run))[:-1]) - 1, max)
+    return _worst(table, _largest_gfs_rise, max)
 
 
 def share_of_gfs_decreases(table: pd.DataFrame) -> float:
     """Share of consecutive checkpoints between which phi falls, smallest over the runs."""
-    return _worst(table, lambda run: _share(np.diff(_gfs(run)) < 0, _gfs(run)), min)
+    return _worst(table, _share_of_gfs_decreases, min)
 
 
 def largest_final_gfs(table: pd.DataFrame) -> float:
@@ -180,12 +180,9 @@ def median_sharpness_at_edge(table: pd.DataFrame) -> float:
     return _worst(table, _median_sharpness_at_edge, _farthest_from_one)
 
 
-def _runs(table: pd.DataFrame) -> list[tuple[Any, pd.DataFrame]]:
-    return [(key, run.sort_values("iteration")) for key, run in table.groupby(["experiment", "run"])]
-
-
 def _worst(table: pd.DataFrame, of_run: Callable[[pd.DataFrame], float], worst: Callable[..., float]) -> float:
-    values = [float(of_run(run)) for _, run in _runs(table)]
+    runs = [run.sort_values("iteration") for _, run in table.groupby(["experiment", "run"])]
+    values = [float(of_run(run)) for run in runs]
     return math.nan if not values or any(math.isnan(value) for value in values) else worst(values)
 
 
@@ -199,8 +196,14 @@ def _gfs(run: pd.DataFrame) -> Floats:
     return values if len(values) > 1 else np.full(2, math.nan)
 
 
-def _share(hits: NDArray[np.bool_], values: Floats) -> float:
-    return float(np.mean(hits)) if np.isfinite(values).all() else math.nan
+def _largest_gfs_rise(run: pd.DataFrame) -> float:
+    values = _gfs(run)
+    return float(np.max(values[1:] / np.minimum.accumulate(values)[:-1])) - 1
+
+
+def _share_of_gfs_decreases(run: pd.DataFrame) -> float:
+    changes = np.diff(_gfs(run))
+    return float(np.mean(changes < 0)) if np.isfinite(changes).all() else math.nan
 
 
 def _threshold(run: pd.DataFrame) -> float:

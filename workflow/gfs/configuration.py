@@ -86,7 +86,7 @@ def check(config: Config, schema_path: str | Path) -> None:
     problems = list(_unnamed_keys(config))
     if not problems:
         problems = [
-            text for error in _VALIDATOR(schema).iter_errors(_plain(config)) for text in _explain(error, config)
+            text for error in _VALIDATOR(schema).iter_errors(_ordered(config)) for text in _explain(error, config)
         ]
     if not problems:
         checks = (
@@ -136,9 +136,10 @@ def downloads(settings: Mapping[str, Any]) -> bool:
 
 
 def _ordered(value: Any) -> Any:
+    """Plain dicts with sorted keys and lists, whatever types and order the reader of the files made."""
     # Parameters are compared as text: the order in which files were merged must not look like a change.
     if isinstance(value, Mapping):
-        return {key: _ordered(value[key]) for key in sorted(value)}
+        return {key: _ordered(value[key]) for key in sorted(value, key=str)}
     if isinstance(value, list | tuple):
         return [_ordered(item) for item in value]
     return value
@@ -243,15 +244,6 @@ def _dotted(path: Sequence[Any] | Any) -> str:
 
 def _names(names: Sequence[object]) -> str:
     return ", ".join(str(name) for name in names)
-
-
-def _plain(value: Any) -> Any:
-    """Plain dicts and lists, whatever mapping type the caller's YAML reader made."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
 
 
 def _not_finite(value: Any, path: tuple[Any, ...] = ()) -> Iterator[str]:

@@ -14,13 +14,15 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from gfs.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd  # a second to import: only tables need it
 
 
 @contextmanager
@@ -59,6 +61,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
     Raises:
         UserError: the file is missing or is not a readable table.
     """
+    import pandas as pd
+
     with _named_in_errors(path):
         return pd.read_parquet(path)
 

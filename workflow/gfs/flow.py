@@ -7,7 +7,6 @@ followed until the loss is below a tolerance, as the paper does.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,8 +14,7 @@ import torch
 from torch import Tensor
 
 from gfs.curvature import Loss, sharpness
-
-Report = Callable[[int, float, float], None]
+from gfs.progress import Report
 
 Status = Literal["converged", "budget", "not finite", "negative curvature", "unstable"]
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from gfs import regression, scalar
 from gfs.errors import UserError
+from gfs.progress import Report
 
 Array = NDArray[Any]
-Report = Callable[[int, float, float], None]
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
 from tqdm import tqdm
 
 SECONDS_BETWEEN_LOG_LINES = 10
+
+# What a long computation is given to say how far it is: gradients spent, the loss, the share of the way that is done.
+Report = Callable[[int, float, float], None]
 
 
 class _Lines:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ def recorder(parameters: Mapping[str, Any], *, seed: int | None = None) -> Calla
     return record
 
 
+@cache
 def commit() -> str | None:
     """Return the commit of the source, ``-dirty`` appended if tracked files differ from it; None outside a checkout."""
     folder = Path(__file__).parent
@@ -64,6 +66,7 @@ def commit() -> str | None:
         return None
 
 
+@cache
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that the numbers depend on."""
     found = {"python": platform.python_version()}
@@ -91,6 +94,7 @@ def hardware() -> dict[str, Any]:
     return description
 
 
+@cache
 def _processor() -> str:
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import math
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from gfs import files, progress
-from gfs.descent import Iterate, gradient_descent
+from gfs.checkpoints import CheckpointWriter, Record
+from gfs.descent import gradient_descent
 from gfs.models import GFSPoint, Model
-
-Record = Callable[[], dict[str, Any]]
-
-INDEX = "index.json"
 
 # The GFS table of a run that diverged before its first checkpoint.
 _NO_CHECKPOINTS = pd.DataFrame(
@@ -48,7 +43,7 @@ def train(
     multiples of ``checkpoint_every`` and, unless the run diverged, the last; ``index.json`` in their folder lists the
     files and is written last.
     """
-    writer = _CheckpointWriter(Path(checkpoints), model.checkpoints_per_file, record)
+    writer = CheckpointWriter(Path(checkpoints), model.checkpoints_per_file, record)
     rows = []
     iterates = gradient_descent(
         model.loss_and_gradient,
@@ -100,42 +95,3 @@ def with_gfs(trajectory: pd.DataFrame, gfs_tables: Sequence[pd.DataFrame]) -> pd
     joined = trajectory.merge(gfs, on="iteration", how="left", validate="one_to_one")
     joined["gradient_evaluations"] = joined["gradient_evaluations"].fillna(0).astype(np.int64)
     return joined
-
-
-def checkpoint_files(checkpoints: str | Path) -> list[Path]:
-    """Return the checkpoint files that a finished training wrote, in order of iteration."""
-    folder = Path(checkpoints)
-    return [folder / name for name in files.read_json(folder / INDEX)["files"]]
-
-
-class _CheckpointWriter:
-    """Writes blocks of iterates to ``<first iteration>.safetensors`` as training goes on."""
-
-    def __init__(self, folder: Path, per_file: int, record: Record) -> None:
-        # What an interrupted run left is not this run's.
-        shutil.rmtree(folder, ignore_errors=True)
-        self.folder = folder
-        self.per_file = per_file
-        self.record = record
-        self.iterations: list[int] = []
-        self.weights: list[NDArray[Any]] = []
-        self.names: list[str] = []
-
-    def add(self, iterate: Iterate[Any], weights: NDArray[Any]) -> None:
-        self.iterations.append(iterate.iteration)
-        self.weights.append(weights)
-        if len(self.iterations) >= self.per_file:
-            self._flush()
-
-    def close(self, status: str) -> None:
-        self._flush()
-        files.write_json(self.folder / INDEX, {"files": self.names, "status": status})
-
-    def _flush(self) -> None:
-        if not self.iterations:
-            return
-        name = f"{self.iterations[0]:07d}.safetensors"
-        tensors = {"iteration": np.array(self.iterations, dtype=np.int64), "weights": np.stack(self.weights)}
-        files.write_tensors(self.folder / name, tensors, self.record())
-        self.names.append(name)
-        self.iterations, self.weights = [], []

@@ -9,7 +9,8 @@ from snakemake.exceptions import WorkflowError
 # The package is importable here and in cluster jobs even where it is not installed.
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
 
-from gfs import configuration, runs
+from gfs import configuration
+from gfs.checkpoints import checkpoint_files
 from gfs.errors import UserError
 
 try:
@@ -80,7 +81,7 @@ def checkpoint_batches(wildcards):
     """A run's checkpoint files in batches, one batch a job; known once its training is done."""
     training = checkpoints.train.get(experiment=wildcards.experiment, run=wildcards.run)
     try:
-        names = [str(path) for path in runs.checkpoint_files(training.output.checkpoints)]
+        names = [str(path) for path in checkpoint_files(training.output.checkpoints)]
     except UserError as error:
         raise WorkflowError(str(error))
     size = EXECUTION["checkpoint_files_per_gfs_job"]
