@@ -4,7 +4,7 @@ SHELL := /bin/sh
 CORES ?= all
 SNAKEMAKE := .venv/bin/snakemake
 
-.PHONY: figures install test lint environment clean
+.PHONY: figures install test lint benchmark environment clean
 .DEFAULT_GOAL := figures
 
 figures: install
@@ -28,10 +28,15 @@ lint: install
 	.venv/bin/snakefmt --check Snakefile workflow/rules
 	$(SNAKEMAKE) --lint
 
+# Speed, side by side in one run. Leave the machine alone meanwhile.
+benchmark: install
+	$(SNAKEMAKE) --cores $(CORES) --forcerun scalar_speed -- scalar_speed
+	@cat results/speed/scalar.md
+
 # The conda environment, from the lock.
 environment: uv.lock
 	UV=$$(envs/uv.sh) envs/generate.sh
 
 clean:
-	rm -rf results/data results/runs results/tables results/figures results/logs results/benchmarks
+	rm -rf results/data results/runs results/scalar results/tables results/figures results/logs results/benchmarks
 	rm -f results/claims.json results/claims.md figures/figure*

@@ -12,13 +12,15 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/gfs.smk"
 include: "workflow/rules/collect.smk"
+include: "workflow/rules/scalar.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/claims.smk"
+include: "workflow/rules/speed.smk"
 
 
 rule all:
     default_target: True
     input:
-        [figure_files(figure) for figure in configuration.FIGURE_MODELS],
+        [figure_files(figure) for figure in configuration.FIGURES],
         f"{RESULTS}/claims.json",
         f"{RESULTS}/claims.md",

@@ -134,6 +134,101 @@ def test_leading_axes_are_kept():
         np.testing.assert_array_equal(result[1, 2], function(w[1, 2]))
 
 
+@pytest.mark.parametrize("depth", [2, 3, 6, 64])
+def test_derivatives_of_extreme_weights(depth):
+    """Products that leave float64's range on the way but not in the end, against 50 digits."""
+    generator = np.random.default_rng(depth)
+    exponents = generator.uniform(-150, 150, size=(20, depth))
+    # Half of the products are 1000 or 1/1000: near 1 and 1/2 the derivatives are what rounding of the weights leaves.
+    exponents[::2] += (generator.choice([-3, 3], size=10) - exponents[::2].sum(axis=-1))[:, None] / depth
+    w = generator.choice([-1, 1], size=exponents.shape) * 10.0 ** np.clip(exponents, -150, 150)
+    for row, gradient, hessian, product in zip(
+        w, scalar.gradient(w), scalar.hessian(w), scalar.product(w), strict=True
+    ):
+        with mpmath.workdps(50):
+            exact = [mpmath.mpf(float(x)) for x in row]
+            pi = mpmath.fprod(exact)
+            assert_within_range(product, pi)
+            for i in range(depth):
+                assert_within_range(gradient[i], (pi - 1) * pi / exact[i])
+            for i in range(min(depth, 4)):
+                assert_within_range(hessian[i, i], (pi / exact[i]) ** 2)
+                if i:
+                    assert_within_range(hessian[0, i], (2 * pi - 1) * pi / exact[0] / exact[i])
+
+
+def assert_within_range(value, exact):
+    if abs(exact) > mpmath.mpf("1.7e308"):
+        assert np.isinf(value)
+        assert np.sign(value) == mpmath.sign(exact)
+    else:
+        assert abs(value - exact) <= 1e-12 * abs(exact) + mpmath.mpf("1e-307")
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5, 64])
+def test_gd_step_is_a_step_along_the_gradient(depth):
+    w = random_weights(depth, 8, 0.3)
+    eta = np.linspace(0.01, 0.2, 8)
+    np.testing.assert_allclose(scalar.gd_step(w, eta), w - eta[:, None] * scalar.gradient(w))
+    np.testing.assert_array_equal(scalar.gd_step(w[2], eta[2]), scalar.gd_step(w, eta)[2])
+
+
+def test_product_and_balances_after_a_step_follow_equations_14_and_15():
+    w, eta = random_weights(4, 30, 0.4), 0.05
+    pi = scalar.product(w)
+    after = scalar.gd_step(w, eta)
+    factors = 1 + eta * ((1 - pi) * pi)[:, None] / w**2
+    np.testing.assert_allclose(scalar.product(after), pi * np.prod(factors, axis=-1), rtol=1e-12)
+    rate = 1 - (eta * (pi - 1) * pi)[:, None, None] ** 2 / (w[:, :, None] * w[:, None, :]) ** 2
+    np.testing.assert_allclose(scalar.balances(after), scalar.balances(w) * rate, rtol=1e-9, atol=1e-13)
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_gpgd_keeps_the_class_and_takes_the_product_of_a_step(depth):
+    w = random_weights(depth, 40, 0.3)
+    eta = 0.1 / depth
+    after = scalar.gpgd_step(w, eta)
+    product = scalar.product(scalar.gd_step(w, eta))
+    np.testing.assert_allclose(scalar.product(after), product, rtol=1e-11)
+    # Where a step leads to a product far from that before, the squares dwarf their differences.
+    squares = np.max(after**2, axis=-1)[:, None, None]
+    assert (np.abs(scalar.balances(after) - scalar.balances(w)) <= 1e-14 * np.maximum(1, squares)).all()
+
+
+def test_points_of_the_class_at_any_product():
+    w = np.array([1.3, -0.8, 0.5])
+    for x in (-3.0, -1e-8, 0.0, 1e-8, 0.4, 1.0, 50.0, 1e200, -1e200):
+        point = scalar.gradient_flow_point(w, x)
+        assert scalar.product(point) == pytest.approx(x, rel=1e-12, abs=1e-300)
+        scale = np.max(point**2)
+        np.testing.assert_allclose(scalar.balances(point), scalar.balances(w), atol=1e-13 * max(1.0, scale))
+    np.testing.assert_array_equal(scalar.gradient_flow_point(w, 1.0), scalar.gradient_flow_solution(w))
+
+
+def test_points_of_the_class_that_do_not_exist_are_nan():
+    w = np.array([[1.0, 1.0], [1.0, 1.0], [1.0, 2.0], [1.0, 2.0], [1.0, 2.0]])
+    points = scalar.gradient_flow_point(w, [-0.5, 0.0, np.nan, np.inf, 0.5])
+    assert np.isnan(points[:4]).all()
+    assert scalar.product(points[4]) == pytest.approx(0.5)
+    with pytest.raises(ValueError, match=r"products of shape \(3,\)"):
+        scalar.gradient_flow_point(w, [1.0, 1.0, 1.0])
+
+
+def test_a_gpgd_step_across_zero_changes_the_smallest_sign():
+    w = np.array([[3.0, 0.9, 0.01], [3.0, 2.0, 1.0]])
+    after = scalar.gpgd_step(w, 0.5)
+    assert (scalar.product(scalar.gd_step(w, 0.5)) < 0).tolist() == [False, True]
+    assert np.sign(after).tolist() == [[1, 1, 1], [1, 1, -1]]
+
+
+def test_batches_larger_than_a_block_are_as_their_parts():
+    w = np.abs(random_weights(3, 40_000, 0.8))
+    whole = scalar.gfs_sharpness(w)
+    np.testing.assert_allclose(whole[::1000], scalar.gfs_sharpness(w[::1000]), rtol=1e-14)
+    assert scalar.gfs_sharpness(np.empty((0, 3))).shape == (0,)
+    assert scalar.gradient(np.empty((2, 0, 3))).shape == (2, 0, 3)
+
+
 @given(weights_of_any_depth)
 def test_solution_interpolates_and_keeps_the_balances(w):
     solution = scalar.gradient_flow_solution(w)
@@ -146,6 +241,16 @@ def test_gfs_sharpness_is_that_of_the_solution(w):
     solution = scalar.gradient_flow_solution(w)
     assert scalar.gfs_sharpness(w) == pytest.approx(np.sum(1 / solution**2), rel=1e-12)
     assert scalar.sharpness(solution) == pytest.approx(scalar.gfs_sharpness(w), rel=1e-9)
+
+
+def test_arguments_are_left_alone():
+    w = np.array([[1.2, -0.7, 0.3]])
+    before = w.copy()
+    for function in (scalar.loss, scalar.gradient, scalar.hessian, scalar.gfs_sharpness, scalar.gradient_flow_solution):
+        function(w)
+    scalar.gpgd_step(w, 0.1)
+    scalar.in_invariant_set(w, 0.1)
+    np.testing.assert_array_equal(w, before)
 
 
 @pytest.mark.parametrize("w", [1.0, [], np.ones((3, 0))])

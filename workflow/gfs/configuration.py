@@ -21,8 +21,24 @@ from gfs.errors import UserError
 
 Config = Mapping[str, Any]
 
-# The model that each figure of the paper shows.
-FIGURE_MODELS = {"figure02": "scalar", "figure05": "regression", "figure06": "network"}
+# The model of the experiment that each figure of the paper shows.
+FIGURE_MODELS = {
+    "figure01": "scalar",
+    "figure02": "scalar",
+    "figure04": "scalar",
+    "figure05": "regression",
+    "figure06": "network",
+    "figure08": "scalar",
+    "figure09": "scalar",
+    "figure10": "scalar",
+    "figure11": "scalar",
+}
+
+# Figures 3 and 7 show no training run but the plane and the stable set of the configuration's section `scalar`.
+FIGURES = tuple(sorted([*FIGURE_MODELS, "figure03", "figure07"]))
+
+# In place of initial weights: the start that is chosen from the plane.
+FROM_PLANE = "plane"
 
 # Where the runs of an experiment differ: the key of the learning rates, and their name in a run's folder.
 _RATES = {
@@ -71,9 +87,17 @@ class Run:
 
     @property
     def data(self) -> str | None:
-        """The path of the run's data below ``data/``, without suffix; None where there is none."""
+        """The path of the run's data below ``data/``, without suffix; None where there is none.
+
+        A scalar network may have its start instead: see ``starts_from_plane``.
+        """
         name = self.parameters.get("data")
         return f"{name}/seed{self.seed}" if self.parameters["model"] == "regression" else name
+
+    @property
+    def starts_from_plane(self) -> bool:
+        """Whether the run starts at the point chosen from the plane."""
+        return self.parameters.get("initial_weights") == FROM_PLANE
 
 
 def check(config: Config, schema_path: str | Path) -> None:
@@ -93,6 +117,9 @@ def check(config: Config, schema_path: str | Path) -> None:
             _not_finite,
             _too_early_stops,
             _overdetermined,
+            _empty_ranges,
+            _other_learning_rates_than_the_plane_s,
+            _other_depths_than_figures_have,
             _dangling_names,
             _wrong_figures,
             _missing_files,
@@ -128,6 +155,11 @@ def run(config: Config, experiment: str, name: str) -> Run:
 def data_set(config: Config, name: str) -> dict[str, Any]:
     """Return the settings of a data set, in an order that does not depend on how they were written down."""
     return _ordered(config["data"][name])
+
+
+def scalar_settings(config: Config, section: str) -> dict[str, Any]:
+    """Return the settings of an analysis of scalar networks, in an order that does not depend on how they came."""
+    return _ordered(config["scalar"][section])
 
 
 def downloads(settings: Mapping[str, Any]) -> bool:
@@ -176,6 +208,8 @@ def _explain(error: jsonschema.ValidationError, config: Config) -> Iterator[str]
             yield _problem(where, repr(found), f"{value} or more")
         case "maximum":
             yield _problem(where, repr(found), f"{value} or less")
+        case "maxItems":
+            yield _problem(where, repr(found), f"{value} of them")
         case "minItems" | "minProperties":
             yield _problem(where, f"{found!r}", f"at least {value} of them" if found else "not empty")
         case "uniqueItems":
@@ -280,6 +314,46 @@ def _overdetermined(config: Config) -> Iterator[str]:
         if settings["source"] == "gaussian" and settings["samples"] > settings["dimension"]:
             allowed = f"at most the dimension, {settings['dimension']}: with more samples no interpolator exists"
             yield _problem(f"data.{name}.samples", repr(settings["samples"]), allowed)
+
+
+def _empty_ranges(config: Config) -> Iterator[str]:
+    sections = {"plane": ("gfs_sharpness", "products"), "stable_set": ("products",)}
+    for section, keys in sections.items():
+        for key in keys:
+            low, high = config["scalar"][section][key]
+            if not low < high:
+                yield _problem(f"scalar.{section}.{key}", repr([low, high]), "a smaller number, then a larger one")
+    plane = config["scalar"]["plane"]
+    lowest, depth = plane["gfs_sharpness"][0] * 2 / plane["learning_rate"], len(plane["direction"])
+    if not lowest > depth:
+        allowed = (
+            f"more than {depth * plane['learning_rate'] / 2:.3g}, in units of 2/eta: every minimiser of depth {depth} "
+            f"has a sharpness of {depth} or more"
+        )
+        yield _problem("scalar.plane.gfs_sharpness[0]", repr(plane["gfs_sharpness"][0]), allowed)
+    if len(set(plane["direction"])) == 1:
+        yield _problem("scalar.plane.direction", repr(plane["direction"]), "numbers that differ: they are the shape")
+    gpgd = config["scalar"]["gpgd"]
+    if gpgd["kept"] > gpgd["steps"]:
+        yield _problem("scalar.gpgd.kept", repr(gpgd["kept"]), f"at most scalar.gpgd.steps, {gpgd['steps']}")
+
+
+def _other_learning_rates_than_the_plane_s(config: Config) -> Iterator[str]:
+    rate = config["scalar"]["plane"]["learning_rate"]
+    for name, settings in config["experiments"].items():
+        if settings.get("initial_weights") == FROM_PLANE and list(settings["learning_rates"]) != [rate]:
+            allowed = f"[{rate}], that of scalar.plane, from which its start is chosen"
+            yield _problem(f"experiments.{name}.learning_rates", repr(list(settings["learning_rates"])), allowed)
+
+
+def _other_depths_than_figures_have(config: Config) -> Iterator[str]:
+    name = config["figures"]["figure01"]
+    weights = config["experiments"].get(name, {}).get("initial_weights", [])
+    depth = len(config["scalar"]["plane"]["direction"]) if weights == FROM_PLANE else len(weights)
+    if weights and depth != 2:
+        yield _problem(
+            "figures.figure01", f"{name!r}, of depth {depth}", "an experiment of depth 2: it shows the plane"
+        )
 
 
 def _dangling_names(config: Config) -> Iterator[str]:

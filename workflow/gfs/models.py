@@ -77,7 +77,7 @@ class ScalarNetwork:
 
     checkpoints_per_file = 100_000
 
-    def __init__(self, initial_weights: list[float]) -> None:
+    def __init__(self, initial_weights: Any) -> None:
         self.initial = np.array(initial_weights, dtype=np.float64)
 
     def loss_and_gradient(self, w: Array) -> tuple[float, Array]:
@@ -207,7 +207,8 @@ def build(parameters: Mapping[str, Any], data: Mapping[str, Array], *, device: s
     """
     kind = parameters["model"]
     if kind == "scalar":
-        return ScalarNetwork(parameters["initial_weights"])
+        # A start that another stage chose comes as data.
+        return ScalarNetwork(data.get("initial_weights", parameters["initial_weights"]))
     if kind == "regression":
         return SquaredRegressionRun(data, parameters["initial_scale"])
     if kind == "network":

@@ -16,35 +16,36 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from gfs.files import whole_file
+
+Floats = NDArray[np.float64]
 
 COLUMN_WIDTH = 3.25
 PANEL_HEIGHT = 1.75
 
-# Columns of an experiment's table that figures draw from.
-COLUMNS = [
-    "experiment",
-    "seed",
-    "learning_rate",
-    "threshold",
-    "iteration",
-    "loss",
-    "sharpness",
-    "gfs_sharpness",
-    "status",
-    "gfs_status",
-]
+# Columns of any table that only repeat what others say.
+_NOT_DRAWN = ("run", "residual", "gfs_loss", "flow_time", "gradient_evaluations")
 
 _PALETTE = sns.color_palette("colorblind")
 SHARPNESS_COLOUR = _PALETTE[0]
 GFS_COLOUR = _PALETTE[1]
 THRESHOLD_COLOUR = "black"
+DESCENT_COLOUR = _PALETTE[0]
+GPGD_COLOUR = "0.6"
+ZHU_COLOUR = _PALETTE[2]
+INVARIANT_SET_COLOUR = _PALETTE[9]
+MONOTONE_COLOUR = _PALETTE[8]
+RISING_COLOUR = _PALETTE[3]
+DIVERGED_COLOUR = "0.88"
+CHAOTIC_COLOUR = _PALETTE[3]
 LOSS_COLOUR = "0.25"
 
 _STYLE: Any = {
@@ -79,12 +80,21 @@ def style() -> Iterator[None]:
         yield
 
 
-def stacked_panels(rows: int) -> tuple[Figure, Sequence[Axes]]:
-    """Return a figure one column wide with panels above each other that share the axis of iterations."""
-    figure, axes = plt.subplots(rows, 1, sharex=True, squeeze=False, figsize=(COLUMN_WIDTH, PANEL_HEIGHT * rows + 0.35))
-    axes[-1, 0].set_xlabel("gradient descent iteration")
-    axes[-1, 0].xaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10], integer=True))
-    return figure, list(axes[:, 0])
+def stacked_panels(rows: int, *, extra: int = 0) -> tuple[Figure, Sequence[Axes]]:
+    """Return a figure one column wide with panels above each other that share the axis of iterations.
+
+    ``extra`` panels below them have an axis of their own.
+    """
+    count = rows + extra
+    size = (COLUMN_WIDTH, PANEL_HEIGHT * count + 0.35 + 0.7 * extra)
+    figure, axes = plt.subplots(count, 1, squeeze=False, figsize=size, height_ratios=[1.0] * rows + [1.5] * extra)
+    panels = list(axes[:, 0])
+    for panel in panels[: rows - 1]:
+        panel.sharex(panels[rows - 1])
+        panel.tick_params(labelbottom=False)
+    panels[rows - 1].set_xlabel("gradient descent iteration")
+    panels[rows - 1].xaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10], integer=True))
+    return figure, panels
 
 
 def loss_panel(axes: Axes, run: pd.DataFrame, label: str = "training loss $L$") -> None:
@@ -120,15 +130,67 @@ def sharpness_panel(axes: Axes, run: pd.DataFrame, *, markers: bool = False) -> 
     _mark_unfinished_flows(axes, run)
     _mark_divergence(axes, run)
     axes.set_ylabel("sharpness")
-    # Above the panel, where no curve can run into it.
-    columns = 3 if len(axes.get_legend_handles_labels()[0]) <= 3 else 2
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, columnspacing=1.0, handletextpad=0.5)
+    legend_above(axes, columns=3 if len(axes.get_legend_handles_labels()[0]) <= 3 else 2)
 
 
 def threshold_line(axes: Axes, learning_rate: float) -> None:
     """Draw the stability threshold 2/eta, the same in every figure."""
     label = rf"$2/\eta$ ($\eta = {learning_rate:.3g}$)"
     axes.axhline(2 / learning_rate, color=THRESHOLD_COLOUR, linestyle=(0, (4, 2)), linewidth=0.8, label=label, zorder=3)
+
+
+def drawn(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table without the columns that no figure draws from."""
+    return table.drop(columns=[name for name in _NOT_DRAWN if name in table])
+
+
+def grid(table: pd.DataFrame, value: str) -> tuple[Floats, Floats, Floats]:
+    """Return the plane's GFS sharpness in units of 2/eta, its products, and a column as a matrix over both.
+
+    Rows of the matrix are products, columns GFS sharpness.
+    """
+    products = np.unique(table["product"])
+    shape = (len(products), len(table) // len(products))
+    units = (table["initial_gfs"] / table["threshold"]).to_numpy().reshape(shape)
+    return units.mean(axis=0), products, table[value].to_numpy().reshape(shape)
+
+
+def plane_axes(axes: Axes) -> None:
+    """Label the plane of GFS sharpness and product."""
+    axes.set_xlabel(r"initial GFS sharpness $\phi(w^{(0)})$ in units of $2/\eta$")
+    axes.set_ylabel(r"initial product $\pi(w^{(0)})$")
+
+
+def bifurcation_panel(
+    axes: Axes, iterates: pd.DataFrame, orbits: pd.DataFrame, *, map_name: str = "gpgd", size: float = 0.9
+) -> None:
+    """Draw the products of gradient descent over those that the orbits of a map end in, against GFS sharpness.
+
+    ``size`` is that of the orbits' points; larger where they are sparse.
+    """
+    name, colour = {"gpgd": ("GPGD", GPGD_COLOUR), "zhu": ("Zhu et al. (2023)", ZHU_COLOUR)}[map_name]
+    threshold = float(iterates["threshold"].iloc[0])
+    ends = orbits[orbits["map"] == map_name]
+    points: Any = {"marker": ".", "linestyle": "", "markeredgewidth": 0, "rasterized": True}
+    axes.plot(ends["gfs_sharpness"] / threshold, ends["product"], color=colour, markersize=size, **points)
+    axes.plot([], [], "s", color=colour, markersize=3, label=name)
+    units = iterates["gfs_sharpness"] / threshold
+    axes.plot(units, iterates["product"], color=DESCENT_COLOUR, markersize=1.6, **points)
+    axes.plot([], [], ".", color=DESCENT_COLOUR, markersize=4, label="gradient descent")
+    threshold_mark(axes, 2 / threshold)
+    axes.set_xlabel(r"GFS sharpness $\phi(w^{(t)})$ in units of $2/\eta$")
+    axes.set_ylabel(r"product $\pi(w^{(t)})$")
+
+
+def threshold_mark(axes: Axes, learning_rate: float) -> None:
+    """Draw the stability threshold across an axis of GFS sharpness in units of 2/eta."""
+    label = rf"$2/\eta$ ($\eta = {learning_rate:.3g}$)"
+    axes.axvline(1, color=THRESHOLD_COLOUR, linestyle=(0, (4, 2)), linewidth=0.8, label=label, zorder=3)
+
+
+def legend_above(axes: Axes, columns: int = 2) -> None:
+    """Put the legend above the panel, where nothing can run into it."""
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, columnspacing=1.0, handletextpad=0.5)
 
 
 def title(figure: Figure, run: pd.DataFrame) -> None:

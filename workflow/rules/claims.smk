@@ -3,7 +3,7 @@
 
 rule claims:
     input:
-        **{figure: table_of(figure) for figure in configuration.FIGURE_MODELS},
+        **claim_tables(),
         definitions=CLAIMS,
     output:
         json=f"{RESULTS}/claims.json",

@@ -23,11 +23,13 @@ FIGURES = config["directories"]["figures"]
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 EXECUTION = config["execution"]
-STYLE = os.path.relpath(Path(workflow.basedir) / "workflow/gfs/plotting.py")
-CLAIMS = os.path.relpath(Path(workflow.basedir) / "workflow/gfs/claims.py")
+PACKAGE = os.path.relpath(Path(workflow.basedir) / "workflow/gfs")
+STYLE = f"{PACKAGE}/plotting.py"
+CLAIMS = sorted(str(path) for path in Path(PACKAGE).glob("claims/*.py"))
 ENVIRONMENT = Path(workflow.basedir) / "envs/gfs.yaml"
 
 RUN = f"{RESULTS}/runs/{{experiment}}/{{run}}"
+SCALAR = f"{RESULTS}/scalar"
 
 
 def one_of(names):
@@ -41,6 +43,7 @@ wildcard_constraints:
     dataset=one_of(config["data"]),
     seed=r"\d+",
     batch=r"\d+",
+    depth=r"\d+",
 
 
 def run_of(wildcards):
@@ -56,9 +59,11 @@ def downloads_folder(wildcards):
 
 
 def data_file(wildcards):
-    """The data that a run needs: no file for a scalar network."""
-    data = run_of(wildcards).data
-    return [] if data is None else f"{RESULTS}/data/{data}.safetensors"
+    """The data that a run needs: none for a scalar network, unless its start is chosen from the plane."""
+    run = run_of(wildcards)
+    if run.starts_from_plane:
+        return f"{SCALAR}/start.safetensors"
+    return [] if run.data is None else f"{RESULTS}/data/{run.data}.safetensors"
 
 
 def is_network(wildcards):
@@ -77,13 +82,18 @@ def runtime_minutes(wildcards):
 # The DAG: what one stage takes from the one before.
 
 
-def checkpoint_batches(wildcards):
-    """A run's checkpoint files in batches, one batch a job; known once its training is done."""
+def run_checkpoints(wildcards):
+    """A run's checkpoint files; known once its training is done."""
     training = checkpoints.train.get(experiment=wildcards.experiment, run=wildcards.run)
     try:
-        names = [str(path) for path in checkpoint_files(training.output.checkpoints)]
+        return [str(path) for path in checkpoint_files(training.output.checkpoints)]
     except UserError as error:
         raise WorkflowError(str(error))
+
+
+def checkpoint_batches(wildcards):
+    """A run's checkpoint files in batches, one batch a job."""
+    names = run_checkpoints(wildcards)
     size = EXECUTION["checkpoint_files_per_gfs_job"]
     return [names[i : i + size] for i in range(0, len(names), size)]
 
@@ -116,3 +126,21 @@ def figure_files(figure):
 
 def table_of(figure):
     return f"{RESULTS}/tables/{config['figures'][figure]}.parquet"
+
+
+def gpgd_of(figure, table):
+    """GPGD beside the first run of the figure's experiment: its 'iterates' or 'orbits'."""
+    experiment = config["figures"][figure]
+    name = configuration.runs(config, experiment)[0].name
+    return f"{RUN}/gpgd/{table}.parquet".format(experiment=experiment, run=name)
+
+
+def claim_tables():
+    """Every table that a claim is judged by, under the name that it has there."""
+    return {
+        **{figure: table_of(figure) for figure in configuration.FIGURE_MODELS},
+        **{f"{figure}_gpgd": gpgd_of(figure, "iterates") for figure in ("figure04", "figure10", "figure11")},
+        "plane": f"{SCALAR}/plane.parquet",
+        "stable_set": f"{SCALAR}/stable_set/products.parquet",
+        "theorems": expand(f"{SCALAR}/theorems/depth{{depth}}.parquet", depth=config["scalar"]["theorems"]["depths"]),
+    }

@@ -1,9 +1,37 @@
-# The figures of the paper. Each depends on its table, its script and the style: a change of style redraws and no more.
+# The figures of the paper. Each depends on its tables, its script and the style: a change of style redraws and no more.
+
+
+rule figure01:
+    input:
+        iterates=gpgd_of("figure01", "iterates"),
+        style=STYLE,
+    output:
+        pdf=f"{FIGURES}/figure01.pdf",
+        png=f"{FIGURES}/figure01.png",
+        svg=report(
+            f"{FIGURES}/figure01.svg",
+            caption="../report/figure01.rst",
+            category="Scalar networks",
+        ),
+        numbers=f"{RESULTS}/figures/figure01.parquet",
+        provenance=f"{RESULTS}/figures/figure01.json",
+    log:
+        f"{LOGS}/figure01.log",
+    benchmark:
+        f"{BENCHMARKS}/figure01.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=15,
+    script:
+        "../scripts/figure01.py"
 
 
 rule figure02:
     input:
         table=table_of("figure02"),
+        plane=f"{SCALAR}/plane.parquet",
         style=STYLE,
     output:
         pdf=f"{FIGURES}/figure02.pdf",
@@ -26,6 +54,61 @@ rule figure02:
         runtime=15,
     script:
         "../scripts/figure02.py"
+
+
+rule figure03:
+    input:
+        plane=f"{SCALAR}/plane.parquet",
+        style=STYLE,
+    output:
+        pdf=f"{FIGURES}/figure03.pdf",
+        png=f"{FIGURES}/figure03.png",
+        svg=report(
+            f"{FIGURES}/figure03.svg",
+            caption="../report/figure03.rst",
+            category="Scalar networks",
+        ),
+        numbers=f"{RESULTS}/figures/figure03.parquet",
+        provenance=f"{RESULTS}/figures/figure03.json",
+    log:
+        f"{LOGS}/figure03.log",
+    benchmark:
+        f"{BENCHMARKS}/figure03.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=15,
+    script:
+        "../scripts/figure03.py"
+
+
+rule figure04:
+    input:
+        iterates=gpgd_of("figure04", "iterates"),
+        orbits=gpgd_of("figure04", "orbits"),
+        style=STYLE,
+    output:
+        pdf=f"{FIGURES}/figure04.pdf",
+        png=f"{FIGURES}/figure04.png",
+        svg=report(
+            f"{FIGURES}/figure04.svg",
+            caption="../report/figure04.rst",
+            category="Scalar networks",
+        ),
+        numbers=f"{RESULTS}/figures/figure04.parquet",
+        provenance=f"{RESULTS}/figures/figure04.json",
+    log:
+        f"{LOGS}/figure04.log",
+    benchmark:
+        f"{BENCHMARKS}/figure04.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=15,
+    script:
+        "../scripts/figure04.py"
 
 
 rule figure05:
@@ -80,3 +163,141 @@ rule figure06:
         runtime=15,
     script:
         "../scripts/figure06.py"
+
+
+rule figure07:
+    input:
+        points=f"{SCALAR}/stable_set/points.parquet",
+        products=f"{SCALAR}/stable_set/products.parquet",
+        style=STYLE,
+    output:
+        pdf=f"{FIGURES}/figure07.pdf",
+        png=f"{FIGURES}/figure07.png",
+        svg=report(
+            f"{FIGURES}/figure07.svg",
+            caption="../report/figure07.rst",
+            category="Scalar networks",
+        ),
+        numbers=f"{RESULTS}/figures/figure07.parquet",
+        provenance=f"{RESULTS}/figures/figure07.json",
+    log:
+        f"{LOGS}/figure07.log",
+    benchmark:
+        f"{BENCHMARKS}/figure07.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=15,
+    script:
+        "../scripts/figure07.py"
+
+
+rule figure08:
+    input:
+        table=table_of("figure08"),
+        style=STYLE,
+    output:
+        pdf=f"{FIGURES}/figure08.pdf",
+        png=f"{FIGURES}/figure08.png",
+        svg=report(
+            f"{FIGURES}/figure08.svg",
+            caption="../report/figure08.rst",
+            category="Scalar networks",
+        ),
+        numbers=f"{RESULTS}/figures/figure08.parquet",
+        provenance=f"{RESULTS}/figures/figure08.json",
+    log:
+        f"{LOGS}/figure08.log",
+    benchmark:
+        f"{BENCHMARKS}/figure08.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=15,
+    script:
+        "../scripts/figure08.py"
+
+
+rule figure09:
+    input:
+        table=table_of("figure09"),
+        style=STYLE,
+    output:
+        pdf=f"{FIGURES}/figure09.pdf",
+        png=f"{FIGURES}/figure09.png",
+        svg=report(
+            f"{FIGURES}/figure09.svg",
+            caption="../report/figure09.rst",
+            category="Scalar networks",
+        ),
+        numbers=f"{RESULTS}/figures/figure09.parquet",
+        provenance=f"{RESULTS}/figures/figure09.json",
+    log:
+        f"{LOGS}/figure09.log",
+    benchmark:
+        f"{BENCHMARKS}/figure09.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=15,
+    script:
+        "../scripts/figure09.py"
+
+
+rule figure10:
+    input:
+        iterates=gpgd_of("figure10", "iterates"),
+        orbits=gpgd_of("figure10", "orbits"),
+        style=STYLE,
+    output:
+        pdf=f"{FIGURES}/figure10.pdf",
+        png=f"{FIGURES}/figure10.png",
+        svg=report(
+            f"{FIGURES}/figure10.svg",
+            caption="../report/figure10.rst",
+            category="Scalar networks",
+        ),
+        numbers=f"{RESULTS}/figures/figure10.parquet",
+        provenance=f"{RESULTS}/figures/figure10.json",
+    log:
+        f"{LOGS}/figure10.log",
+    benchmark:
+        f"{BENCHMARKS}/figure10.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=15,
+    script:
+        "../scripts/figure10.py"
+
+
+rule figure11:
+    input:
+        iterates=gpgd_of("figure11", "iterates"),
+        orbits=gpgd_of("figure11", "orbits"),
+        style=STYLE,
+    output:
+        pdf=f"{FIGURES}/figure11.pdf",
+        png=f"{FIGURES}/figure11.png",
+        svg=report(
+            f"{FIGURES}/figure11.svg",
+            caption="../report/figure11.rst",
+            category="Scalar networks",
+        ),
+        numbers=f"{RESULTS}/figures/figure11.parquet",
+        provenance=f"{RESULTS}/figures/figure11.json",
+    log:
+        f"{LOGS}/figure11.log",
+    benchmark:
+        f"{BENCHMARKS}/figure11.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=15,
+    script:
+        "../scripts/figure11.py"

@@ -32,16 +32,27 @@ def run(main: Callable[[Any], None], snakemake: Any) -> None:
             sys.exit(1)
 
 
-def run_figure(draw: Callable[[Any], Any], snakemake: Any) -> None:
-    """Save what ``draw`` makes of the table in all formats, and the numbers behind it."""
+def run_figure(draw: Callable[..., Any], snakemake: Any) -> None:
+    """Save what ``draw`` makes of the rule's tables in all formats, and the numbers behind it.
+
+    ``draw`` takes the tables by the names of the rule's inputs. Their rows go into one table of numbers; where there
+    are several, its column ``table`` says from which each row is.
+    """
+    import pandas as pd
+
     from gfs import files, plotting, provenance
 
     def main(snakemake: Any) -> None:
-        sha256 = files.sha256(snakemake.input.table)
-        record = provenance.recorder({"table": snakemake.input.table, "table_sha256": sha256})
-        table = files.read_table(snakemake.input.table)[plotting.COLUMNS]
+        paths = {name: path for name, path in snakemake.input.items() if name != "style"}
+        record = provenance.recorder(
+            {**paths, **{f"{name}_sha256": files.sha256(path) for name, path in paths.items()}}
+        )
+        tables = {name: files.read_table(path) for name, path in paths.items()}
         with plotting.style():
-            plotting.save(draw(table), snakemake.output.pdf, snakemake.output.png, snakemake.output.svg)
-        files.write_table(snakemake.output.numbers, table, record())
+            plotting.save(draw(**tables), snakemake.output.pdf, snakemake.output.png, snakemake.output.svg)
+        numbers = [plotting.drawn(table) for table in tables.values()]
+        if len(numbers) > 1:
+            numbers = [table.assign(table=name) for name, table in zip(tables, numbers, strict=True)]
+        files.write_table(snakemake.output.numbers, pd.concat(numbers, ignore_index=True), record())
 
     run(main, snakemake)

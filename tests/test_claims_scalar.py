@@ -1,0 +1,182 @@
+"""Claims on scalar networks beyond single runs: each holds on a table made to order and fails on a null control."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gfs import claims
+from gfs.claims import scalar as scalar_claims
+from gfs.scalar import theorems
+
+BEYOND_RUNS = ["plane", "stable_set", "theorems", "figure04_gpgd", "figure09", "figure10_gpgd", "figure11_gpgd"]
+
+
+def verdicts(**tables):
+    found = claims.evaluate(claims.CLAIMS, {name: ("t.parquet", table) for name, table in tables.items()}, "test")
+    return {row["id"]: row["verdict"] for row in found if row["source"]}
+
+
+def plane():
+    """Starts at GFS sharpness 8 and 12 with 2/eta = 10, at products around 1 and far above."""
+    rows = [
+        # product, initial, final, status, steps, rises, last_rise, in_set, first_in_set
+        (1.1, 8.0, 7.9, "converged", 40, 0, 0, True, -1),
+        (0.8, 12.0, 9.9, "converged", 300, 0, 0, True, -1),
+        (1.2, 12.0, 9.9, "converged", 300, 0, 0, True, -1),
+        (1.0, 12.0, 12.0, "converged", 0, 0, 0, True, -1),
+        (2.2, 12.0, 9.0, "converged", 200, 0, 0, False, -1),
+        (3.2, 12.0, 5.0, "converged", 30, 0, 0, False, -1),
+        (3.6, 12.0, 4.5, "converged", 30, 2, 3, False, 5),
+        (6.0, 12.0, np.nan, "diverged", 9, 4, 8, False, -1),
+    ]
+    names = ["product", "initial_gfs", "final_gfs", "status", "steps", "rises", "last_rise", "in_set", "first_in_set"]
+    return pd.DataFrame(rows, columns=names).assign(threshold=10.0)
+
+
+def gpgd(count=60):
+    """A trajectory that follows GPGD's orbits closely and those of Zhu et al. not, chaotic at first."""
+    generator = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "gfs_sharpness": np.linspace(14, 9.9, count),
+            "threshold": 10.0,
+            "product": 1 + 0.4 * np.where(np.arange(count) % 2, 1, -1),
+            "in_set": True,
+            "chaotic": np.arange(count) < 10,
+            "lyapunov": 0.3,
+            "distance": generator.uniform(0, 0.02, count),
+            "zhu_distance": generator.uniform(0.02, 0.1, count),
+            "two_step_error": generator.uniform(0, 1e-3, count),
+            "zhu_two_step_error": generator.uniform(0.01, 0.02, count),
+        }
+    )
+
+
+def stable_set():
+    products = np.array([-0.5, 0.1, 0.4, 0.6, 0.8, 1.2])
+    cosines = [0.9, 0.0, 0.0, 0.9, 0.99, 1.0]
+    return pd.DataFrame({"product": products, "least_cosine": cosines, "points": [0, 5, 7, 0, 0, 0]})
+
+
+def far_run():
+    phi = np.array([12.0, 7.0, 5.0, 4.2, 4.1, 4.1])
+    return pd.DataFrame(
+        {
+            "experiment": "test",
+            "run": "a",
+            "iteration": range(6),
+            "loss": [2.0, 5.12, 1.0, 0.5, 1e-3, 1e-9],
+            "gfs_sharpness": phi,
+            "gfs_status": "converged",
+            "threshold": 10.0,
+            "status": ["running"] * 5 + ["converged"],
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def examined():
+    return pd.DataFrame(
+        [vars(theorems.examine(statement, depth, 60, 0)) for statement in theorems.STATEMENTS for depth in (2, 3)]
+    )
+
+
+def test_tables_as_the_paper_describes_them_fulfil_all(examined):
+    found = verdicts(
+        plane=plane(),
+        stable_set=stable_set(),
+        theorems=examined,
+        figure04_gpgd=gpgd(),
+        figure09=far_run(),
+        figure10_gpgd=gpgd(),
+        figure11_gpgd=gpgd(),
+    )
+    assert set(found.values()) == {"holds"}
+    assert set(found) == {claim.id for claim in claims.CLAIMS if claim.table in BEYOND_RUNS}
+
+
+def test_every_claim_on_scalar_networks_is_measured():
+    assert all(claim.measure is not None for claim in scalar_claims.CLAIMS)
+
+
+NULL_CONTROLS = {
+    # claim: what breaks it
+    "invariant-set-sufficient": lambda t: t.assign(rises=t["rises"] + t["in_set"]),
+    "invariant-set-large": lambda t: t.assign(in_set=[True] + [False] * 7),
+    "nonmonotone-early": lambda t: t.assign(last_rise=t["last_rise"] * 10),
+    "nonmonotone-enters-set": lambda t: t.assign(first_in_set=-1),
+    "final-sharpness-near": lambda t: t.assign(final_gfs=t["final_gfs"] * 0.9),
+    "final-sharpness-far": lambda t: t.assign(final_gfs=t["final_gfs"] * 2),
+}
+
+
+@pytest.mark.parametrize("name", NULL_CONTROLS)
+def test_a_plane_that_is_otherwise_fails(name):
+    assert verdicts(plane=NULL_CONTROLS[name](plane()))[name] == "fails"
+
+
+def test_a_near_start_that_diverges_does_not_end_near():
+    table = plane()
+    table.loc[1, ["status", "final_gfs"]] = ["diverged", np.nan]
+    assert verdicts(plane=table)["final-sharpness-near"] == "fails"
+
+
+def test_runs_that_rise_in_the_set_again_do_not_count_as_entering_it():
+    table = plane()
+    table.loc[6, "last_rise"] = 6
+    assert verdicts(plane=table)["nonmonotone-enters-set"] == "fails"
+
+
+def test_a_plane_without_converging_runs_says_nothing():
+    found = verdicts(plane=plane().assign(status="diverged", in_set=False))
+    assert set(found.values()) <= {"not attempted", "fails"}
+    assert found["invariant-set-sufficient"] == found["nonmonotone-early"] == "not attempted"
+
+
+def test_a_trajectory_off_the_diagram_fails():
+    table = gpgd().assign(distance=0.3)
+    assert verdicts(figure04_gpgd=table)["bifurcation"] == "fails"
+    assert verdicts(figure10_gpgd=table)["gpgd-beats-approximation"] == "fails"
+    assert verdicts(figure10_gpgd=table.assign(two_step_error=0.1))["gpgd-predicts"] == "fails"
+    assert verdicts(figure11_gpgd=table.assign(in_set=False))["chaos-in-invariant-set"] == "fails"
+    assert verdicts(figure04_gpgd=gpgd().assign(distance=np.nan))["bifurcation"] == "fails"
+
+
+def test_a_trajectory_that_is_never_above_the_threshold_says_nothing_of_the_edge():
+    below = gpgd().assign(gfs_sharpness=9.0)
+    assert verdicts(figure04_gpgd=below)["bifurcation"] == "not attempted"
+    found = verdicts(figure10_gpgd=below)
+    assert set(found.values()) == {"not attempted"}
+
+
+def test_a_stable_set_that_reaches_the_minima_fails():
+    table = stable_set()
+    table.loc[4, ["points", "least_cosine"]] = [3, 0.0]
+    found = verdicts(stable_set=table)
+    assert found["stable-set-disjoint"] == found["stable-set-apart"] == "fails"
+    assert verdicts(stable_set=stable_set().assign(points=0))["stable-set-disjoint"] == "not attempted"
+
+
+def test_a_run_that_ends_near_the_threshold_is_no_counterexample():
+    found = verdicts(figure09=far_run().assign(gfs_sharpness=[12.0, 9.99, 9.98, 9.97, 9.96, 9.95], loss=1e-3))
+    assert found["high-loss-crossing"] == found["high-loss-ends-far"] == "fails"
+    assert verdicts(figure09=far_run().assign(gfs_sharpness=9.0))["high-loss-crossing"] == "not attempted"
+
+
+@pytest.mark.parametrize("statement", [statement.id for statement in theorems.STATEMENTS])
+def test_one_violation_fails_a_statement(examined, statement):
+    table = examined.copy()
+    table.loc[table.index[table["statement"] == statement][-1], "violations"] = 1
+    found = verdicts(theorems=table)
+    assert found[statement] == "fails"
+    assert sum(verdict == "fails" for verdict in found.values()) == 1
+
+
+def test_the_note_shows_points_margin_and_a_counterexample(examined):
+    table = {"theorems": ("t.parquet", examined)}
+    rows = {row["id"]: row for row in claims.evaluate(claims.CLAIMS, table, "test")}
+    note = rows["theorem-3.2-invariance"]["note"]
+    assert "120 points, depths 2 to 3; tightest margin" in note
+    assert "With 'condition 2' dropped" in note
+    assert "points violate it, such as w = [" in note
+    assert "\n" not in claims.markdown(list(rows.values())).split("theorem-3.2-invariance")[1].split(" |\n")[0]

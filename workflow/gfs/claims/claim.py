@@ -1,0 +1,120 @@
+"""A claim: a relation between a number that is computed from a table and an expected one, and its verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+Verdict = Literal["holds", "fails", "not attempted"]
+Relation = Literal["<=", ">=", "="]
+
+PAPER = "kreisler2023"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement of the paper.
+
+    Attributes:
+        id: a short name that stays.
+        figure: the figure, theorem, lemma or section that it is from.
+        statement: what is said, in our words.
+        relation, expected, tolerance: it holds if ``measured <= expected + tolerance``, ``measured >= expected -
+            tolerance`` or ``|measured - expected| <= tolerance``.
+        measure: computes the measured number from a table; NaN where the table has nothing to measure it by.
+        table: the name of the table that ``measure`` takes.
+        remark: says of the table what the number alone does not.
+    """
+
+    id: str
+    figure: str
+    statement: str
+    relation: Relation = "="
+    expected: float = math.nan
+    tolerance: float = math.nan
+    measure: Callable[[pd.DataFrame], float] | None = None
+    table: str | None = None
+    remark: Callable[[pd.DataFrame], str] | None = None
+
+    def verdict(self, measured: float) -> Verdict:
+        """Return whether ``measured`` agrees; with NaN there is nothing to judge by."""
+        if math.isnan(measured):
+            return "not attempted"
+        within = {
+            "<=": measured <= self.expected + self.tolerance,
+            ">=": measured >= self.expected - self.tolerance,
+            "=": abs(measured - self.expected) <= self.tolerance,
+        }
+        return "holds" if within[self.relation] else "fails"
+
+
+def evaluate(
+    claims: Iterable[Claim], tables: Mapping[str, tuple[str | Path, pd.DataFrame]], scale: str
+) -> list[dict[str, Any]]:
+    """Return each claim as a mapping with the keys ``id``, ``paper``, ``figure``, ``statement``, ``expected``,
+    ``measured``, ``tolerance``, ``verdict``, ``scale``, ``source`` and ``note``.
+
+    Args:
+        tables: by name the path of a table and the table.
+        scale: the configuration's name for its set of values.
+    """
+    return [_evaluated(claim, tables, scale) for claim in claims]
+
+
+def _evaluated(claim: Claim, tables: Mapping[str, tuple[str | Path, pd.DataFrame]], scale: str) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "id": claim.id,
+        "paper": PAPER,
+        "figure": claim.figure,
+        "statement": claim.statement,
+        "expected": None,
+        "measured": None,
+        "tolerance": None,
+        "verdict": "not attempted",
+        "scale": scale,
+        "source": None,
+        "note": "nothing measures it yet",
+    }
+    if claim.measure is None or claim.table is None or claim.table not in tables:
+        return row
+    path, table = tables[claim.table]
+    measured = float(claim.measure(table))
+    remark = claim.remark(table) if claim.remark else None
+    return row | {
+        "expected": f"{claim.relation} {claim.expected:g}",
+        "measured": None if math.isnan(measured) else measured,
+        "tolerance": claim.tolerance,
+        "verdict": claim.verdict(measured),
+        "source": str(path),
+        "note": "the results leave nothing to judge it by" if math.isnan(measured) else remark,
+    }
+
+
+def markdown(results: list[dict[str, Any]]) -> str:
+    """Return the claims as a Markdown table."""
+    count = {verdict: sum(row["verdict"] == verdict for row in results) for verdict in ("holds", "fails")}
+    attempted = count["holds"] + count["fails"]
+    lines = [
+        "# Claims",
+        "",
+        f"Scale: {results[0]['scale'] if results else 'none'}. Of {len(results)} claims {attempted} were attempted: "
+        f"{count['holds']} hold, {count['fails']} fail.",
+        "",
+        "| id | from | statement | expected | measured | tolerance | verdict | note |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in results:
+        cells = [row["id"], row["figure"], row["statement"], _cell(row["expected"]), _cell(row["measured"])]
+        lines.append("| " + " | ".join([*cells, _cell(row["tolerance"]), row["verdict"], _cell(row["note"])]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,137 @@
+"""What is measured on training runs: each takes an experiment's table; over several runs the worst one counts.
+
+NaN: the table has nothing to judge by.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+# Fewer measured points than this at the edge of stability say nothing of a median.
+_LEAST_AT_EDGE = 10
+
+
+def largest_gfs_rise(table: pd.DataFrame) -> float:
+    """Largest ``phi(t) / min_{s<t} phi(s) - 1`` over the checkpoints of all runs: a creeping rise adds up."""
+    return _worst(table, _largest_gfs_rise, max)
+
+
+def share_of_gfs_decreases(table: pd.DataFrame) -> float:
+    """Share of consecutive checkpoints between which phi falls, smallest over the runs."""
+    return _worst(table, _share_of_gfs_decreases, min)
+
+
+def largest_final_gfs(table: pd.DataFrame) -> float:
+    """Last phi in units of 2/eta, largest over the runs; infinite if a run diverged."""
+    return _worst(table, _final_gfs, max)
+
+
+def farthest_final_gfs(table: pd.DataFrame) -> float:
+    """Last phi in units of 2/eta, the farthest from 1 over the runs; infinite if a run diverged."""
+    return _worst(table, _final_gfs, _farthest_from_one)
+
+
+def smallest_initial_gfs(table: pd.DataFrame) -> float:
+    """First phi in units of 2/eta, smallest over the runs."""
+    return _worst(table, lambda run: _gfs(run)[0] / _threshold(run), min)
+
+
+def gfs_change_before_crossing(table: pd.DataFrame) -> float:
+    """Relative change of phi until the sharpness first exceeds 2/eta, largest over the runs; NaN if it never does or
+    does so at the start."""
+    return _worst(table, _change_before_crossing, max)
+
+
+def share_of_loss_increases(table: pd.DataFrame) -> float:
+    """Share of steps since the sharpness first exceeded 2/eta that raise the loss, smallest over the runs."""
+    return _worst(table, _share_of_loss_increases, min)
+
+
+def loss_reduction(table: pd.DataFrame) -> float:
+    """Last loss over the largest on the way, largest over the runs; infinite if a run diverged."""
+    return _worst(table, lambda run: _unless_diverged(run, run["loss"].iloc[-1] / run["loss"].max()), max)
+
+
+def final_gap_of_sharpnesses(table: pd.DataFrame) -> float:
+    """``|sharpness - phi| / phi`` at the last iterate, largest over the runs."""
+    return _worst(table, lambda run: abs(run["sharpness"].iloc[-1] / run["gfs_sharpness"].iloc[-1] - 1), max)
+
+
+def median_sharpness_at_edge(table: pd.DataFrame) -> float:
+    """Median sharpness in units of 2/eta after it first exceeded 2/eta, the farthest from 1 over the runs."""
+    return _worst(table, _median_sharpness_at_edge, _farthest_from_one)
+
+
+def _worst(table: pd.DataFrame, of_run: Callable[[pd.DataFrame], float], worst: Callable[..., float]) -> float:
+    runs = [run.sort_values("iteration") for _, run in table.groupby(["experiment", "run"])]
+    values = [float(of_run(run)) for run in runs]
+    return math.nan if not values or any(math.isnan(value) for value in values) else worst(values)
+
+
+def _farthest_from_one(values: list[float]) -> float:
+    return max(values, key=lambda value: abs(value - 1))
+
+
+def _gfs(run: pd.DataFrame) -> Floats:
+    """GFS sharpness at the checkpoints of a run, NaN where it was not found; at least two values."""
+    values = run.loc[run["gfs_status"].notna(), "gfs_sharpness"].to_numpy()
+    return values if len(values) > 1 else np.full(2, math.nan)
+
+
+def _largest_gfs_rise(run: pd.DataFrame) -> float:
+    values = _gfs(run)
+    return float(np.max(values[1:] / np.minimum.accumulate(values)[:-1])) - 1
+
+
+def _share_of_gfs_decreases(run: pd.DataFrame) -> float:
+    changes = np.diff(_gfs(run))
+    return float(np.mean(changes < 0)) if np.isfinite(changes).all() else math.nan
+
+
+def _threshold(run: pd.DataFrame) -> float:
+    return float(run["threshold"].iloc[0])
+
+
+def _unless_diverged(run: pd.DataFrame, value: float) -> float:
+    return math.inf if run["status"].iloc[-1] == "diverged" else value
+
+
+def _final_gfs(run: pd.DataFrame) -> float:
+    return _unless_diverged(run, _gfs(run)[-1] / _threshold(run))
+
+
+def _crossing(run: pd.DataFrame) -> int | None:
+    above = run.loc[run["sharpness"] > run["threshold"], "iteration"]
+    return int(above.iloc[0]) if len(above) else None
+
+
+def _change_before_crossing(run: pd.DataFrame) -> float:
+    crossing = _crossing(run)
+    if crossing is None:
+        return math.nan
+    values = run.loc[(run["iteration"] <= crossing) & run["gfs_status"].notna(), "gfs_sharpness"].to_numpy()
+    return float(np.max(np.abs(values / values[0] - 1))) if len(values) > 1 else math.nan
+
+
+def _at_edge(run: pd.DataFrame) -> pd.DataFrame:
+    crossing = _crossing(run)
+    return run.iloc[:0] if crossing is None else run[run["iteration"] >= crossing]
+
+
+def _share_of_loss_increases(run: pd.DataFrame) -> float:
+    losses = _at_edge(run)["loss"].to_numpy()
+    if len(losses) <= _LEAST_AT_EDGE or run["status"].iloc[-1] == "diverged":
+        return math.nan
+    return float(np.mean(np.diff(losses) > 0))
+
+
+def _median_sharpness_at_edge(run: pd.DataFrame) -> float:
+    measured = _at_edge(run)["sharpness"].dropna()
+    return float(measured.median()) / _threshold(run) if len(measured) >= _LEAST_AT_EDGE else math.nan

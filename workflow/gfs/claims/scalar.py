@@ -1,0 +1,278 @@
+"""Scalar networks (Section 3, Appendices A, B.1, B.2 and I)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from gfs.claims.claim import Claim
+from gfs.claims.measures import (
+    farthest_final_gfs,
+    final_gap_of_sharpnesses,
+    largest_final_gfs,
+    largest_gfs_rise,
+    loss_reduction,
+    share_of_loss_increases,
+    smallest_initial_gfs,
+)
+from gfs.scalar import theorems
+
+
+def rising_starts_in_set(plane: pd.DataFrame) -> float:
+    """Starts in the invariant set from which GFS sharpness rises at some step; NaN if none is in it."""
+    inside = plane[plane["in_set"]]
+    return float((inside["rises"] > 0).sum()) if len(inside) else math.nan
+
+
+def share_of_monotone_starts_in_set(plane: pd.DataFrame) -> float:
+    """Share of the starts with a monotone, converging run that are in the invariant set."""
+    monotone = plane[(plane["status"] == "converged") & (plane["rises"] == 0)]
+    return float(monotone["in_set"].mean()) if len(monotone) else math.nan
+
+
+def share_of_early_rises(plane: pd.DataFrame) -> float:
+    """Share of the converging runs with a rise that have none after the tenth step; NaN if there are no such runs."""
+    rising = _rising(plane)
+    return float((rising["last_rise"] <= 10).mean()) if len(rising) else math.nan
+
+
+def share_that_enters_set(plane: pd.DataFrame) -> float:
+    """Share of the runs with a rise that enter the invariant set and rise no more."""
+    rising = _rising(plane)
+    entered = (rising["first_in_set"] > 0) & (rising["last_rise"] <= rising["first_in_set"])
+    return float(entered.mean()) if len(rising) else math.nan
+
+
+def least_final_from_small_loss(plane: pd.DataFrame) -> float:
+    """Least final sharpness, in units of 2/eta, from GFS sharpness above it and product within 0.3 of 1."""
+    started = _from_above(plane)
+    near = started[(started["product"] - 1).abs() <= 0.3]
+    if not len(near) or (near["status"] != "converged").any():
+        return -math.inf if len(near) else math.nan
+    return float((near["final_gfs"] / near["threshold"]).min())
+
+
+def median_final_from_large_loss(plane: pd.DataFrame) -> float:
+    """Median final sharpness, in units of 2/eta, of converging runs from above it with a loss above 2."""
+    started = _from_above(plane)
+    far = started[((started["product"] - 1) ** 2 / 2 > 2) & (started["status"] == "converged")]
+    return float((far["final_gfs"] / far["threshold"]).median()) if len(far) else math.nan
+
+
+def distance_to_gpgd(iterates: pd.DataFrame) -> float:
+    """The 95 percent quantile of the distance to GPGD's periodic points while GFS sharpness is above 2/eta."""
+    above = _above(iterates)
+    return float(above["distance"].fillna(math.inf).quantile(0.95, interpolation="higher")) if len(above) else math.nan
+
+
+def largest_stable_product(products: pd.DataFrame) -> float:
+    """Largest product at which the scan found points of the stable set; NaN if there is none."""
+    return float(products.loc[products["points"] > 0, "product"].max())
+
+
+def least_cosine_beyond(products: pd.DataFrame) -> float:
+    """Least cosine of gradient and top eigenvector at products above 0.6."""
+    return float(products.loc[products["product"] > 0.6, "least_cosine"].min())
+
+
+def crossing_loss(table: pd.DataFrame) -> float:
+    """Loss of the first run when GFS sharpness first is at most 2/eta; NaN if it starts there or never is."""
+    run = table[table["run"] == table["run"].iloc[0]].sort_values("iteration")
+    below = run[run["gfs_sharpness"] <= run["threshold"]]
+    return float(below["loss"].iloc[0]) if len(below) and below["iteration"].iloc[0] > 0 else math.nan
+
+
+def ratio_of_two_step_errors(iterates: pd.DataFrame) -> float:
+    """Root mean square error of two GPGD steps over that of two steps of Zhu et al.'s approximation, above 2/eta."""
+    above = _above(iterates)
+    return _rms(above["two_step_error"]) / _rms(above["zhu_two_step_error"]) if len(above) else math.nan
+
+
+def ratio_of_distances(iterates: pd.DataFrame) -> float:
+    """Median distance to GPGD's periodic points over that to those of Zhu et al.'s approximation, above 2/eta."""
+    above = _above(iterates)
+    return float(above["distance"].median() / above["zhu_distance"].median()) if len(above) else math.nan
+
+
+def chaotic_in_set(iterates: pd.DataFrame) -> float:
+    """Iterates in the invariant set from which GPGD is chaotic."""
+    return float((iterates["chaotic"] & iterates["in_set"]).sum())
+
+
+def violations(name: str, examined: pd.DataFrame) -> float:
+    """Violations of a statement over all depths."""
+    rows = examined[examined["statement"] == name]
+    return float(rows["violations"].sum()) if len(rows) else math.nan
+
+
+# Remarks.
+
+
+def starts_in_set(plane: pd.DataFrame) -> str:
+    return f"{plane['in_set'].sum()} of {len(plane)} starts are in the set"
+
+
+def rising_starts(plane: pd.DataFrame) -> str:
+    rising = _rising(plane)
+    return (
+        f"{len(rising)} of {(plane['status'] == 'converged').sum()} converging runs rise at some step, the last "
+        f"of them at step {rising['last_rise'].max()}"
+    )
+
+
+def distance_of_shuffled(iterates: pd.DataFrame) -> str:
+    above = _above(iterates)
+    shuffled = np.random.default_rng(0).permutation(above["product"].to_numpy(copy=True))
+    spread = np.abs(shuffled - above["product"]).quantile(0.95) if len(above) else math.nan
+    return f"median {above['distance'].median():.2g}; of two of its products at random the quantile is {spread:.2g}"
+
+
+def stable_products(products: pd.DataFrame) -> str:
+    there = products.loc[products["points"] > 0, "product"]
+    return f"products from {there.min():.2g} to {there.max():.2g}; the minima have 1"
+
+
+def two_step_errors(iterates: pd.DataFrame) -> str:
+    above = _above(iterates)
+    return f"GPGD {_rms(above['two_step_error']):.2g}, Zhu et al. {_rms(above['zhu_two_step_error']):.2g}"
+
+
+def distances(iterates: pd.DataFrame) -> str:
+    above = _above(iterates)
+    return f"GPGD {above['distance'].median():.2g}, Zhu et al. {above['zhu_distance'].median():.2g}"
+
+
+def chaotic_iterates(iterates: pd.DataFrame) -> str:
+    chaotic = iterates[iterates["chaotic"]]
+    if not len(chaotic):
+        return "no iterate is chaotic"
+    units = chaotic["gfs_sharpness"] / chaotic["threshold"]
+    return (
+        f"{len(chaotic)} of {len(iterates)} iterates, GFS sharpness {units.min():.3f} to {units.max():.3f} of 2/eta, "
+        f"largest Lyapunov exponent {chaotic['lyapunov'].max():.2f}"
+    )
+
+
+def examination(name: str, examined: pd.DataFrame) -> str:
+    rows = examined[examined["statement"] == name]
+    failing = rows[rows["outside_violations"] > 0]
+    found = (
+        f"{rows['outside_violations'].sum()} of {rows['outside_points'].sum()} points violate it, such as "
+        f"{failing['counterexample'].iloc[0]}"
+        if len(failing)
+        else f"none of {rows['outside_points'].sum()} points violates it"
+    )
+    return (
+        f"{rows['points'].sum()} points, depths {rows['depth'].min()} to {rows['depth'].max()}; tightest margin "
+        f"{rows['margin'].min():.2g}. With '{rows['dropped'].iloc[0]}' dropped {found}"
+    )
+
+
+def _examined(statement: theorems.Statement) -> Claim:
+    source = statement.id.split("-", 1)[0].capitalize() + " " + statement.id.split("-")[1]
+    return Claim(
+        statement.id,
+        source,
+        f"{statement.text} (violations)",
+        "=",
+        0.0,
+        0.0,
+        lambda table: violations(statement.id, table),
+        "theorems",
+        lambda table: examination(statement.id, table),
+    )
+
+
+def _rising(plane: pd.DataFrame) -> pd.DataFrame:
+    return plane[(plane["status"] == "converged") & (plane["rises"] > 0)]
+
+
+def _from_above(plane: pd.DataFrame) -> pd.DataFrame:
+    """Starts above 2/eta that take a step at all: a start at an unstable minimum stays there."""
+    return plane[(plane["initial_gfs"] > plane["threshold"]) & (plane["steps"] > 0)]
+
+
+def _above(iterates: pd.DataFrame) -> pd.DataFrame:
+    return iterates[iterates["gfs_sharpness"] > iterates["threshold"]]
+
+
+def _rms(values: pd.Series) -> float:
+    return float(np.sqrt((values**2).mean()))
+
+
+CLAIMS: tuple[Claim, ...] = (
+    # Figures 2a, 2b and 8. Rounding of phi is some 1e-15; 1e-12 leaves room and no more.
+    Claim("scalar-gfs-monotone", "2b", "GFS sharpness never rises along gradient descent on a scalar network (largest "
+          "relative rise above any earlier value)", "<=", 0.0, 1e-12, largest_gfs_rise, "figure02"),
+    Claim("scalar-starts-above", "2b", "GFS sharpness starts above 2/eta (in units of 2/eta)", ">=", 1.0, 0.0,
+          smallest_initial_gfs, "figure02"),
+    Claim("scalar-ends-below", "2b", "The GFS sharpness ends below 2/eta (in units of 2/eta)", "<=", 1.0, 0.0,
+          largest_final_gfs, "figure02"),
+    # 'Just below' is not a number in the paper's text; 5 percent is our reading of it.
+    Claim("scalar-ends-close", "2b, 8", "... and close to it (in units of 2/eta)", "=", 1.0, 0.05,
+          farthest_final_gfs, "figure02"),
+    # No number in the text: one step in a hundred is more than chance would give a monotone loss, which has none.
+    Claim("scalar-loss-oscillates", "2a", "At the edge of stability the loss is not monotone: share of steps that "
+          "raise it", ">=", 0.01, 0.0, share_of_loss_increases, "figure02"),
+    # The loss falls by what the experiment's stopping loss asks for; a millionth is our reading of 'to zero'.
+    Claim("scalar-loss-converges", "2a", "The loss goes to zero all the same (last loss over the largest)", "<=", 0.0,
+          1e-6, loss_reduction, "figure02"),
+    # At loss L the two differ by O(sqrt(L)), 1e-4 times a constant at the stopping loss.
+    Claim("sharpness-equals-gfs", "1 (Section 1)", "Sharpness and GFS sharpness agree where gradient descent has "
+          "converged (relative difference)", "<=", 0.0, 1e-3, final_gap_of_sharpnesses, "figure02"),
+    # Figure 1. The same rounding.
+    Claim("scalar-plane", "1", "In the plane (D = 2) the gradient flow solutions of the iterates slide along the curve "
+          "of minima towards lower sharpness (largest relative rise)", "<=", 0.0, 1e-12, largest_gfs_rise, "figure01"),
+    # Figure 2c.
+    Claim("invariant-set-sufficient", "2c", "Starting in the positive invariant set, GFS sharpness never rises (starts "
+          "in the set where it does)", "=", 0.0, 0.0, rising_starts_in_set, "plane", starts_in_set),
+    # 'A large part' is no number in the text; a third is our reading. It depends on how far up the plane goes.
+    Claim("invariant-set-large", "2c", "The set covers a large part of the starts from which GFS sharpness falls "
+          "monotonically to convergence (share)", ">=", 1 / 3, 0.0, share_of_monotone_starts_in_set, "plane"),
+    # 'Tends to' and 'the first few' are no numbers in the text; 95 percent and ten, of some hundred steps, are our
+    # reading.
+    Claim("nonmonotone-early", "2c", "Where GFS sharpness is not monotone and the run converges, it tends to rise in "
+          "the first few iterations only (share of these runs that rise in the first ten alone)", ">=", 0.95, 0.0,
+          share_of_early_rises, "plane", rising_starts),
+    Claim("nonmonotone-enters-set", "2c", "... after which gradient descent enters the set (share of these runs)", ">=",
+          0.95, 0.0, share_that_enters_set, "plane"),
+    # Figure 3. 'Near 1', 'close' and 'well below' are no numbers in the text: 0.3, 5 and 20 percent are our reading.
+    Claim("final-sharpness-near", "3", "Starts with GFS sharpness above 2/eta and product within 0.3 of 1 end close to "
+          "2/eta (least final sharpness, in units of 2/eta)", ">=", 0.95, 0.0, least_final_from_small_loss, "plane"),
+    Claim("final-sharpness-far", "3", "Starts with GFS sharpness above 2/eta and a loss above 2 end well below it "
+          "(median final sharpness of those that converge, in units of 2/eta)", "<=", 0.8, 0.0,
+          median_final_from_large_loss, "plane"),
+    # Figure 4. The products spread over about 1.5; 'very nearly' is read as a few hundredths, for 19 iterates in 20.
+    Claim("bifurcation", "4", "Above 2/eta the products along gradient descent nearly coincide with GPGD's periodic "
+          "points (95 percent quantile of the distance)", "<=", 0.05, 0.0, distance_to_gpgd, "figure04_gpgd",
+          distance_of_shuffled),
+    # Figure 7 (derived: see gfs.scalar.stable_set).
+    Claim("stable-set-disjoint", "7", "At depth 3 the points of Damian et al.'s stable set other than minima have "
+          "products apart from 1 (largest product)", "<=", 0.5, 1e-12, largest_stable_product, "stable_set",
+          stable_products),
+    Claim("stable-set-apart", "7", "... and beyond a product of 0.6 the gradient stays far from orthogonal to the top "
+          "eigenvector (least cosine)", ">=", 0.5, 0.0, least_cosine_beyond, "stable_set"),
+    # Figure 9. The grid of the plane leaves the loss some hundredths off.
+    Claim("high-loss-crossing", "9", "A start whose loss is about 5.1 when GFS sharpness crosses 2/eta (loss there)",
+          "=", 5.1, 0.1, crossing_loss, "figure09"),
+    Claim("high-loss-ends-far", "9", "... ends far below 2/eta (final GFS sharpness, in units of 2/eta)", "<=", 0.7,
+          0.0, largest_final_gfs, "figure09"),
+    Claim("high-loss-monotone", "9", "... its GFS sharpness never rising (largest relative rise)", "<=", 0.0, 1e-12,
+          largest_gfs_rise, "figure09"),
+    # Figure 10. 'Close' and 'does not approximate well' are no numbers in the text: a fifth of the error, in what two
+    # steps lead to, is our reading; for the distance in the picture, that it is smaller at all.
+    Claim("gpgd-predicts", "10", "Two steps of GPGD lead where two steps of gradient descent do, those of the "
+          "approximation of Zhu et al. do not (ratio of the root mean square errors above 2/eta)", "<=", 0.2, 0.0,
+          ratio_of_two_step_errors, "figure10_gpgd", two_step_errors),
+    Claim("gpgd-beats-approximation", "10", "Above 2/eta the trajectory is nearer to GPGD's periodic points than to "
+          "those of Zhu et al.'s approximation (ratio of the median distances)", "<=", 1.0, 0.0, ratio_of_distances,
+          "figure10_gpgd", distances),
+    # Figure 11.
+    Claim("chaos-in-invariant-set", "11", "The positive invariant set contains points at which gradient descent is "
+          "chaotic (iterates in it from which GPGD is)", ">=", 1.0, 0.0, chaotic_in_set, "figure11_gpgd",
+          chaotic_iterates),
+    # Theorems and lemmas: no violation at all; what rounding may take is in each check.
+    *(_examined(statement) for statement in theorems.STATEMENTS),
+)  # fmt: skip

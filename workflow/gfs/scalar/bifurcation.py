@@ -1,0 +1,186 @@
+"""GPGD's periodic points and where it is chaotic, beside gradient descent (Sections 3.6 and B.2; figures 4, 10, 11).
+
+On the gradient flow class of w a GPGD step (equation 3) is a map of the product alone, ``x -> F(x) = x prod_i (1 + eta
+(1 - x) x / w_i(x)^2)``. Zhu et al. (2023) fix the GFS sharpness as well; to leading order in eta, for depth 4 with
+``w_1 = w_2`` and ``w_3 = w_4``, their map is ``x -> x (1 - (eta phi / 2) (x - 1))^2``.
+
+An orbit is periodic if its last products repeat, and chaotic if they do not and its Lyapunov exponent, the mean of
+``log |F'|`` along the orbit, is positive.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gfs.scalar.columns import Floats, as_weights
+from gfs.scalar.invariant_set import in_invariant_set
+from gfs.scalar.network import product
+from gfs.scalar.solution import gfs_sharpness, log_smallest_square, squares_above_smallest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Two products of a periodic orbit differ by less than this.
+_SAME = 1e-6
+
+# Least Lyapunov exponent that counts as positive: its error over 1,000 steps is a few hundredths at most.
+_POSITIVE = 0.05
+
+
+class ProductMap(Protocol):
+    """A map of the product, for many networks at once."""
+
+    def step(self, x: Floats) -> tuple[Floats, Floats]:
+        """Return the next products and the map's derivative at ``x``, each of shape (n,)."""
+
+
+class GPGD:
+    """F on the gradient flow classes of the rows of ``w``, shape (n, D)."""
+
+    def __init__(self, w: Floats, eta: float) -> None:
+        self._differences, exists = squares_above_smallest(as_weights(w).T.copy())
+        self._missing = ~exists
+        self._eta = eta
+
+    def step(self, x: Floats) -> tuple[Floats, Floats]:
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            usable = np.isfinite(x) & (x != 0) & ~self._missing
+            safe = np.where(usable, x, 1.0)
+            squares = self._differences + np.exp(log_smallest_square(self._differences, 2 * np.log(np.abs(safe))))
+            inverse = 1.0 / squares
+            factors = 1.0 + self._eta * (1.0 - safe) * safe * inverse
+            following = safe * np.multiply.reduce(factors, axis=0)
+            # d log w_i^2 / d log x = 2 q_i with q_i = w_i^-2 / sum_j w_j^-2, as the sum of these is 2.
+            q = inverse / np.add.reduce(inverse, axis=0)
+            slopes = self._eta * safe * inverse * ((1.0 - 2.0 * q) * (1.0 - safe) - safe)
+            derivative = following / safe * (1.0 + np.add.reduce(slopes / factors, axis=0))
+        return np.where(usable, following, np.nan), np.where(usable, derivative, np.nan)
+
+
+class Zhu:
+    """The approximation of Zhu et al. (2023) at GFS sharpness ``phi``, shape (n,)."""
+
+    def __init__(self, phi: Floats, eta: float) -> None:
+        self._rate = eta * phi / 2
+
+    def step(self, x: Floats) -> tuple[Floats, Floats]:
+        with np.errstate(over="ignore", invalid="ignore"):
+            factor = 1.0 - self._rate * (x - 1.0)
+            return x * factor**2, factor**2 - 2.0 * self._rate * x * factor
+
+
+@dataclass(frozen=True)
+class Orbits:
+    """The ends of orbits.
+
+    Attributes:
+        products: the last ones, shape (n, kept); NaN where the orbit has left the range of float64.
+        period: the smallest one with which they repeat, at most half of ``kept``; 0 where there is none.
+        lyapunov: exponent per step over the later half of the orbit.
+    """
+
+    products: Floats
+    period: NDArray[np.int64]
+    lyapunov: Floats
+
+    @property
+    def chaotic(self) -> NDArray[np.bool_]:
+        """Where the orbit stays bounded, has no period and a positive Lyapunov exponent."""
+        return np.isfinite(self.products).all(axis=-1) & (self.period == 0) & (self.lyapunov > _POSITIVE)
+
+
+def orbits(product_map: ProductMap, x: Floats, *, steps: int, kept: int) -> Orbits:
+    """Follow the map from products ``x``, shape (n,), for ``steps`` steps and keep the last ``kept``."""
+    if not 0 < kept <= steps:
+        raise ValueError(f"an orbit of {steps} steps cannot keep its last {kept}")
+    products = np.empty((len(x), kept))
+    exponent = np.zeros(len(x))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for step in range(steps):
+            x, derivative = product_map.step(x)
+            if step >= steps - kept:
+                products[:, step - (steps - kept)] = x
+            if step >= steps // 2:
+                exponent += np.log(np.abs(derivative))
+    return Orbits(products, _periods(products), exponent / (steps - steps // 2))
+
+
+def distance_to_orbits(x: Floats, products: Floats) -> Floats:
+    """Return how far each product ``x``, shape (n,), is from the nearest of its orbit's, shape (n, kept)."""
+    return np.min(np.abs(products - x[:, None]), axis=-1)
+
+
+def beside_descent(
+    iterations: NDArray[np.int64], w: Floats, eta: float, *, steps: int, kept: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Compare a run of gradient descent with GPGD and, on its slice, with Zhu et al.
+
+    Args:
+        iterations: consecutive, shape (n,).
+        w: the iterates, shape (n, D).
+        steps, kept: of each orbit (see :func:`orbits`).
+
+    Returns:
+        A table with a row per iterate, and one with a row per product that its orbits end in. ``distance`` is that from
+        the iterate's product to the nearest of them, ``two_step_error`` that from the product two steps on to what two
+        steps of the map give. The columns that begin with ``zhu`` are NaN off the slice ``w_1 = w_2, w_3 = w_4``.
+    """
+    import pandas as pd
+
+    x, phi = product(w), gfs_sharpness(w)
+    table: dict[str, NDArray[Any]] = {"iteration": iterations, **{f"w{i + 1}": w[:, i] for i in range(w.shape[1])}}
+    table |= {"product": x, "gfs_sharpness": phi, "threshold": np.full(len(x), 2 / eta)}
+    table["in_set"] = in_invariant_set(w, eta)
+    columns, ends = _against(GPGD(w, eta), x, steps, kept)
+    table |= columns
+    found = [_long(iterations, phi, "gpgd", ends)]
+    on_slice = w.shape[1] == 4 and bool((w[:, 0] == w[:, 1]).all() and (w[:, 2] == w[:, 3]).all())
+    columns, ends = _against(Zhu(phi, eta), x, steps, kept)
+    table |= {f"zhu_{name}": values if on_slice else np.full(len(x), np.nan) for name, values in columns.items()}
+    if on_slice:
+        found.append(_long(iterations, phi, "zhu", ends))
+    return pd.DataFrame(table), pd.concat(found, ignore_index=True)
+
+
+def _against(product_map: ProductMap, x: Floats, steps: int, kept: int) -> tuple[dict[str, NDArray[Any]], Orbits]:
+    ends = orbits(product_map, x, steps=steps, kept=kept)
+    twice, _ = product_map.step(product_map.step(x)[0])
+    error = np.full(len(x), np.nan)
+    error[:-2] = np.abs(twice[:-2] - x[2:])
+    return {
+        "period": ends.period,
+        "lyapunov": ends.lyapunov,
+        "chaotic": ends.chaotic,
+        "distance": distance_to_orbits(x, ends.products),
+        "two_step_error": error,
+    }, ends
+
+
+def _long(iterations: NDArray[np.int64], phi: Floats, name: str, ends: Orbits) -> pd.DataFrame:
+    """A row per product that an orbit ends in: those of one period, or all that were kept."""
+    import pandas as pd
+
+    kept = ends.products.shape[1]
+    counts = np.where(ends.period > 0, ends.period, kept)
+    wanted = np.arange(kept) >= kept - counts[:, None]
+    return pd.DataFrame(
+        {
+            "iteration": np.repeat(iterations, counts),
+            "gfs_sharpness": np.repeat(phi, counts),
+            "map": name,
+            "product": ends.products[wanted],
+        }
+    )
+
+
+def _periods(products: Floats) -> NDArray[np.int64]:
+    periods = np.zeros(len(products), dtype=np.int64)
+    for period in range(products.shape[1] // 2, 0, -1):
+        with np.errstate(invalid="ignore"):
+            repeats = (np.abs(products[:, period:] - products[:, :-period]) < _SAME).all(axis=-1)
+        periods[repeats] = period
+    return periods

@@ -1,0 +1,219 @@
+"""Gradient descent from many starts in the plane of GFS sharpness and product (figures 2c, 3 and 9).
+
+In that plane a start needs a shape as well. Here minimisers ``z(l)_i = exp(l d_i)``, for a direction d with sum zero,
+give each GFS sharpness above D once, at the l > 0 with ``sum_i exp(-2 l d_i) = phi``; the start is the point of the
+gradient flow class of z(l) with the product asked for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gfs.descent import DIVERGED_LOSS
+from gfs.errors import UserError
+from gfs.scalar.columns import Floats, as_weights, others_product
+from gfs.scalar.invariant_set import in_invariant_set
+from gfs.scalar.network import gd_step
+from gfs.scalar.solution import column_gfs_sharpness, gradient_flow_point
+
+# A rise of GFS sharpness by less than this, relative to it, is rounding: its error is below 1e-13.
+RISE = 1e-12
+
+# Networks that descend together: their arrays stay in the processor's cache.
+_BLOCK = 16_384
+
+
+@dataclass(frozen=True)
+class Descents:
+    """What became of each start; all of shape (n,).
+
+    Attributes:
+        status: ``converged``, ``diverged`` or ``out of iterations``.
+        steps: taken.
+        initial_gfs: GFS sharpness of the start.
+        final_gfs: GFS sharpness at the last iterate, NaN where the run diverged; where it converged, its sharpness too.
+        rises: steps that raised the GFS sharpness, or after which there was none.
+        last_rise: the last such step, counted from one; 0 if there was none.
+        crossing_loss: loss at the first iterate whose GFS sharpness is at most 2/eta after one above it; NaN if none.
+    """
+
+    status: NDArray[np.str_]
+    steps: NDArray[np.int64]
+    initial_gfs: Floats
+    final_gfs: Floats
+    rises: NDArray[np.int64]
+    last_rise: NDArray[np.int64]
+    crossing_loss: Floats
+
+
+def starts(direction: Sequence[float], gfs_sharpness: Floats, products: Floats) -> Floats:
+    """Return starts of the given GFS sharpness and product.
+
+    Args:
+        direction: d, one number per weight; its mean is taken off.
+        gfs_sharpness: above the depth D, the least that a minimiser can have; shape (n,).
+        products: shape (n,).
+
+    Returns:
+        Weights of shape (n, D).
+
+    Raises:
+        UserError: a GFS sharpness that no minimiser has, or a direction whose numbers are all the same.
+    """
+    d = np.asarray(direction, dtype=np.float64) - np.mean(direction)
+    if not np.ptp(d) > 0:
+        raise UserError(f"the direction {list(direction)} has the same number for every weight: it gives no shape")
+    if not (gfs_sharpness > len(d)).all():
+        raise UserError(
+            f"a network of depth {len(d)} has no minimiser of sharpness {np.min(gfs_sharpness):g}; "
+            f"give more than {len(d)}"
+        )
+    low, high = np.zeros(len(gfs_sharpness)), np.log(gfs_sharpness) / (2 * -d.min())
+    for _ in range(100):  # to the last place
+        middle = 0.5 * (low + high)
+        above = np.sum(np.exp(-2 * middle[:, None] * d), axis=-1) > gfs_sharpness
+        low, high = np.where(above, low, middle), np.where(above, middle, high)
+    return gradient_flow_point(np.exp(high[:, None] * d), products)
+
+
+def descend(
+    w: Floats, learning_rate: float, *, loss_tolerance: float, max_iterations: int, track: bool = True, threads: int = 1
+) -> Descents:
+    """Run gradient descent from each row of ``w``, shape (n, D), as :func:`gfs.descent.gradient_descent` does from one.
+
+    Args:
+        track: follow the GFS sharpness; without it ``rises``, ``last_rise`` and ``crossing_loss`` are left at their
+            first values, and a step takes a third of the time.
+        threads: that share the work; the results do not depend on them.
+    """
+    weights = as_weights(w)
+
+    def block(first: int) -> Descents:
+        columns = weights[first : first + _BLOCK].T.copy()
+        return _descend(columns, learning_rate, loss_tolerance, max_iterations, track)
+
+    with ThreadPoolExecutor(threads) as pool:  # NumPy lets other threads run while it computes
+        blocks = list(pool.map(block, range(0, len(weights), _BLOCK)))
+    return Descents(
+        **{name: np.concatenate([getattr(block, name) for block in blocks]) for name in Descents.__annotations__}
+    )
+
+
+def _descend(w: Floats, eta: float, loss_tolerance: float, max_iterations: int, track: bool) -> Descents:
+    count = w.shape[1]
+    found = Descents(
+        status=np.full(count, "out of iterations"),
+        steps=np.zeros(count, dtype=np.int64),
+        initial_gfs=column_gfs_sharpness(w)[0],
+        final_gfs=np.full(count, np.nan),
+        rises=np.zeros(count, dtype=np.int64),
+        last_rise=np.zeros(count, dtype=np.int64),
+        crossing_loss=np.full(count, np.nan),
+    )
+    row = np.arange(count)
+    phi = found.initial_gfs
+    guess = np.zeros(count)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        for step in range(max_iterations + 1):
+            others = others_product(w)
+            residual = w[0] * others[0] - 1.0
+            loss = 0.5 * residual * residual
+            if track and step:
+                phi, guess = _follow(found, row, step, w, loss, phi, guess, 2 / eta)
+            ended = ~((loss > loss_tolerance) & (loss <= DIVERGED_LOSS))
+            if ended.any() or step == max_iterations:
+                _record(found, row, step, w, loss, ended | (step == max_iterations), loss_tolerance)
+                going = ~ended
+                row, w, phi, guess = row[going], w[:, going], phi[going], guess[going]
+                residual, others = residual[going], others[:, going]
+            if not len(row) or step == max_iterations:
+                break
+            w -= eta * residual * others
+    return found
+
+
+def _follow(
+    found: Descents,
+    row: NDArray[np.int64],
+    step: int,
+    w: Floats,
+    loss: Floats,
+    before: Floats,
+    guess: Floats,
+    threshold: float,
+) -> tuple[Floats, Floats]:
+    phi, guess = column_gfs_sharpness(w, guess)
+    rose = ~(phi <= before * (1 + RISE)) & (loss <= DIVERGED_LOSS)
+    found.rises[row] += rose
+    found.last_rise[row[rose]] = step
+    crossed = (before > threshold) & (phi <= threshold) & np.isnan(found.crossing_loss[row])
+    found.crossing_loss[row[crossed]] = loss[crossed]
+    return phi, guess
+
+
+def _record(
+    found: Descents,
+    row: NDArray[np.int64],
+    step: int,
+    w: Floats,
+    loss: Floats,
+    ended: NDArray[np.bool_],
+    tolerance: float,
+) -> None:
+    rows = row[ended]
+    found.steps[rows] = step
+    diverged = ~(loss[ended] <= DIVERGED_LOSS)
+    found.status[rows[diverged]] = "diverged"
+    found.status[rows[loss[ended] <= tolerance]] = "converged"
+    found.final_gfs[rows] = np.where(diverged, np.nan, column_gfs_sharpness(w[:, ended])[0])
+
+
+def first_in_set(w: Floats, learning_rate: float, steps: int) -> NDArray[np.int64]:
+    """Return the first iterate, up to ``steps``, that is in the positive invariant set; -1 where there is none."""
+    first = np.full(len(w), -1)
+    current, row = as_weights(w), np.arange(len(w))
+    for step in range(steps + 1):
+        inside = in_invariant_set(current, learning_rate)
+        first[row[inside]] = step
+        current, row = gd_step(current[~inside], learning_rate), row[~inside]
+        if not len(row):
+            break
+    return first
+
+
+def choose_start(
+    table: Mapping[str, NDArray[Any]], threshold: float, crossing_loss: float, largest_final: float
+) -> int:
+    """Return the row of the start for figure 9: GFS sharpness above 2/eta, loss near a given one when it crosses.
+
+    Among the starts that converge, whose GFS sharpness never rises and ends at most at ``largest_final`` times 2/eta,
+    it is the one whose loss at the crossing is nearest to ``crossing_loss``.
+
+    Args:
+        table: columns named as the fields of :class:`Descents`.
+        threshold: 2/eta.
+
+    Raises:
+        UserError: there is no such start.
+    """
+    fits = (
+        (table["status"] == "converged")
+        & (table["initial_gfs"] > threshold)
+        & (table["rises"] == 0)
+        & (table["final_gfs"] <= largest_final * threshold)
+        & np.isfinite(table["crossing_loss"])
+    )
+    if not fits.any():
+        raise UserError(
+            f"no start of the plane converges to at most {largest_final} of 2/eta from above it without a rise; widen "
+            "scalar.plane.products or raise scalar.start.largest_final"
+        )
+    distance = np.where(fits, np.abs(table["crossing_loss"] - crossing_loss), math.inf)
+    return int(np.argmin(distance))

@@ -1,0 +1,168 @@
+r"""Gradient flow of a scalar network in closed form: its end, and any other point of the trajectory.
+
+Gradient flow keeps the balances ``w_i^2 - w_j^2``. So the point on the trajectory class of w with product x (equation
+2) is ``s_i sqrt(w_i^2 + c)`` with the one ``c > -min_i w_i^2`` for which ``prod_i (w_i^2 + c) = x^2``. With ``v_i =
+w_i^2 - min_j w_j^2`` and ``e^t`` the smallest square at that point, the equation is ``sum_i log(v_i + e^t) = 2 log
+|x|``: increasing and convex in t, with slope between 1 and D. Newton's method falls monotonically to the root from ``t
+= 2 log |x| / D``, which lies to its right.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gfs.scalar.columns import (
+    Floats,
+    as_step_size,
+    as_weights,
+    column_product,
+    fitted,
+    per_network,
+    scaled_product,
+)
+from gfs.scalar.network import column_gradient
+
+# Below this the smallest square leaves the range of float64, and with it the sharpness.
+_SMALLEST_LOG = -740.0
+
+# Newton's steps are quadratic: after a step this small the error is far below rounding.
+_LAST_STEP = 1e-9
+_MAX_STEPS = 200
+
+_LARGEST_LOG = np.log(1e300)
+
+
+def gradient_flow_solution(w: ArrayLike) -> Floats:
+    r"""Return GFS(w), the limit of gradient flow from ``w``, shape ``(..., D)``.
+
+    It is ``s_i sqrt(w_i^2 + c)`` with the one ``c > -min_i w_i^2`` for which ``prod_i (w_i^2 + c) = 1``. Where
+    ``pi(w) < 0`` the weight of smallest magnitude changes sign on the way, and where one weight is zero it takes the
+    sign of the product of the others.
+
+    NaN where the solution does not exist: ``pi(w) <= 0`` with the smallest magnitude shared by several weights (the
+    flow ends at a saddle), or a weight that is not finite or whose square is not.
+    """
+    return gradient_flow_point(w, 1.0)
+
+
+def gradient_flow_point(w: ArrayLike, product: ArrayLike) -> Floats:
+    """Return the point with the given product on the gradient flow class of ``w`` (equation 2), shape ``(..., D)``.
+
+    The class is that of all points with the same gradient flow solution. A product of zero or below is reached where
+    one weight alone is smallest.
+
+    Args:
+        product: a number or an array that broadcasts against the leading axes of ``w``.
+
+    NaN where :func:`gradient_flow_solution` is, where the product is not finite, and where it is zero or below but the
+    smallest magnitude is shared.
+    """
+    weights = as_weights(w)
+    return per_network(_point, weights, fitted(product, weights, "products"))
+
+
+def gfs_sharpness(w: ArrayLike) -> Floats:
+    """Return the GFS sharpness ``phi(w) = sum_i 1 / GFS(w)_i^2`` (Definition 1.1, equation 5), shape ``(...)``.
+
+    NaN where the gradient flow solution does not exist (see :func:`gradient_flow_solution`); infinite where the value
+    passes the range of float64.
+
+    >>> float(np.round(gfs_sharpness([2.0, 0.5]), 12))
+    4.25
+    """
+    return per_network(lambda block: column_gfs_sharpness(block)[0], as_weights(w))
+
+
+def gpgd_step(w: ArrayLike, eta: ArrayLike) -> Floats:
+    """Return one step of GFS-preserving gradient descent (equation 3), shape ``(..., D)``.
+
+    That is the point on the gradient flow class of ``w`` whose product is ``pi(g_eta(w))``; NaN where there is none
+    (see :func:`gradient_flow_point`).
+    """
+    weights = as_weights(w)
+
+    def step(block: Floats, eta: Floats) -> Floats:
+        return _point(block, column_product(block - eta * column_gradient(block)))
+
+    return per_network(step, weights, as_step_size(eta, weights))
+
+
+def column_gfs_sharpness(w: Floats, start: Floats | None = None) -> tuple[Floats, Floats]:
+    """Return the GFS sharpness of a block of columns and the logarithms of their smallest squares, each of shape (n,).
+
+    Args:
+        start: those logarithms where they are roughly known, such as a step of gradient descent before.
+    """
+    differences, exists = squares_above_smallest(w)
+    log_smallest = log_smallest_square(differences, np.zeros(w.shape[1]), start)
+    phi = np.add.reduce(1.0 / (differences + np.exp(log_smallest)), axis=0)
+    return np.where(exists, phi, np.nan), log_smallest
+
+
+def squares_above_smallest(w: Floats) -> tuple[Floats, np.ndarray]:
+    """Return ``v_i = w_i^2 - min_j w_j^2``, exact up to rounding, and where a gradient flow solution exists.
+
+    Columns without one are filled with zeros.
+    """
+    magnitudes = np.abs(w)
+    smallest = magnitudes.min(axis=0)
+    differences = (magnitudes - smallest) * (magnitudes + smallest)
+    exists = np.isfinite(differences).all(axis=0)
+    if not (w > 0).all():
+        crosses_zero = (np.count_nonzero(w < 0, axis=0) % 2 == 1) | (smallest == 0)
+        exists &= ~(crosses_zero & (np.count_nonzero(magnitudes == smallest, axis=0) > 1))
+    if not exists.all():
+        differences[:, ~exists] = 0.0
+    return differences, exists
+
+
+def log_smallest_square(differences: Floats, log_square: Floats, start: Floats | None = None) -> Floats:
+    """Return ``t`` with ``sum_i log(v_i + e^t) = log_square``, for differences v of shape (D, n), shape (n,).
+
+    From a ``start`` to the left of the root the first step passes it, by no more than the function's value there.
+    """
+    t = np.maximum(log_square / len(differences) if start is None else start, _SMALLEST_LOG)
+    for _ in range(_MAX_STEPS):
+        smallest = np.exp(t)
+        squares = differences + smallest
+        excess = log_product(squares) - log_square
+        slope = smallest * np.add.reduce(1.0 / squares, axis=0)
+        step = np.where(excess == 0, 0.0, excess / slope)
+        new_t = np.maximum(t - step, _SMALLEST_LOG)
+        moved = np.abs(new_t - t)
+        t = new_t
+        if not (moved > _LAST_STEP).any():
+            break
+    return t
+
+
+def log_product(squares: Floats) -> Floats:
+    """Return the logarithm of the product over the first axis of positive numbers, without overflow."""
+    depth = len(squares)
+    largest, smallest = squares.max(initial=1.0), squares.min(initial=1.0)
+    if depth * max(np.log(largest), -np.log(smallest)) < _LARGEST_LOG:
+        return np.log(np.multiply.reduce(squares, axis=0))
+    mantissa, exponent = scaled_product(squares)
+    # Near one the logarithm of the product itself loses nothing to a large exponent.
+    near_one = np.abs(exponent) <= 1
+    rest = np.log(np.ldexp(mantissa, np.where(near_one, exponent, 0).astype(np.int32)))
+    return np.where(near_one, rest, rest + exponent * np.log(2.0))
+
+
+def _point(w: Floats, product: Floats) -> Floats:
+    differences, exists = squares_above_smallest(w)
+    exists &= np.isfinite(product)
+    lowest = np.argmin(np.abs(w), axis=0)
+    signs = np.where(w < 0, -1.0, 1.0)
+    # The smallest weight takes the sign that makes the product's.
+    needed = np.where(product < 0, -1.0, 1.0) * np.multiply.reduce(signs, axis=0)
+    columns = np.arange(w.shape[1])
+    tied = np.count_nonzero(differences == 0, axis=0) > 1
+    exists &= ~(tied & (product <= 0))
+    signs[lowest, columns] *= needed
+    size = np.where(exists & (product != 0), np.abs(product), 1.0)
+    smallest = np.exp(log_smallest_square(differences, 2 * np.log(size)))
+    points = signs * np.sqrt(differences + np.where(product == 0, 0.0, smallest))
+    points[:, ~exists] = np.nan
+    return points

@@ -1,0 +1,25 @@
+"""Timing, and what the memory of the machine allows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+
+def best_of(repeats: int, function: Callable[[], Any]) -> float:
+    """Return the shortest wall time of several calls in seconds: what else the machine does only adds to it."""
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def memory_bandwidth(megabytes: int = 512) -> float:
+    """Return the bytes per second at which one core reads an array that no cache holds."""
+    values = np.ones(megabytes * 125_000)
+    return values.nbytes / best_of(5, values.sum)

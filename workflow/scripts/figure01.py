@@ -1,0 +1,37 @@
+"""Rule figure01: gradient descent in the plane of two weights, gradient flow from its iterates, and where that ends."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import _job
+from gfs import plotting, scalar
+
+# Products along the gradient flow trajectories that are drawn, from below the iterates to the solution.
+POINTS = 200
+
+
+def draw(iterates):
+    w = iterates[["w1", "w2"]].to_numpy()
+    learning_rate = 2 / iterates["threshold"].iloc[0]
+    figure, axes = plt.subplots(figsize=(plotting.COLUMN_WIDTH, 3.1))
+    solutions = scalar.gradient_flow_solution(w)
+    colours = plt.get_cmap("viridis")(np.linspace(0, 0.9, shown := min(len(w), 12)))
+    edge = np.linspace(0.9 * solutions[:, 0].min(), 1.06 * max(solutions[:, 0].max(), w[:, 0].max()), POINTS)
+    axes.plot(edge, 1 / edge, color="black", linewidth=1.0, label="minima, $w_1 w_2 = 1$")
+    stable = edge[edge**2 + edge**-2 <= 2 / learning_rate]
+    axes.plot(stable, 1 / stable, color=plotting.GFS_COLOUR, linewidth=3.5, alpha=0.35, solid_capstyle="butt",
+              label=rf"sharpness $\leq 2/\eta$ ($\eta = {learning_rate:.3g}$)")  # fmt: skip
+    axes.plot(*w.T, color=plotting.DESCENT_COLOUR, linewidth=0.5, marker="o", markersize=2.4, label="gradient descent")
+    for start, end, colour in zip(w[:shown], solutions[:shown], colours, strict=True):
+        path = scalar.gradient_flow_point(np.broadcast_to(start, (POINTS, 2)), np.linspace(np.prod(start), 1, POINTS))
+        axes.plot(*path.T, color=colour, linewidth=0.8)
+        axes.plot(*end, "D", color=colour, markersize=3.2, zorder=4)
+    axes.plot([], [], color="0.4", linewidth=0.8, label="gradient flow from it")
+    axes.plot([], [], "D", color="0.4", markersize=3.2, linestyle="", label="gradient flow solution")
+    axes.set(xlabel="$w_1$", ylabel="$w_2$")
+    plotting.legend_above(axes)
+    return figure
+
+
+if "snakemake" in globals():
+    _job.run_figure(draw, snakemake)

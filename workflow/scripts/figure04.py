@@ -1,0 +1,17 @@
+"""Rule figure04: GPGD's bifurcation diagram with the trajectory of gradient descent on top."""
+
+import matplotlib.pyplot as plt
+
+import _job
+from gfs import plotting
+
+
+def draw(iterates, orbits):
+    figure, axes = plt.subplots(figsize=(plotting.COLUMN_WIDTH, 2.6))
+    plotting.bifurcation_panel(axes, iterates, orbits)
+    plotting.legend_above(axes)
+    return figure
+
+
+if "snakemake" in globals():
+    _job.run_figure(draw, snakemake)

@@ -1,0 +1,31 @@
+"""Rule figure07: the stable set of Damian et al. at depth 3: a where it is, b how far from it each product stays."""
+
+import matplotlib.pyplot as plt
+
+import _job
+from gfs import plotting
+
+
+def draw(points, products):
+    figure, axes = plt.subplots(2, 1, figsize=(plotting.COLUMN_WIDTH, 4.2), sharex=True)
+    threshold = 2 / points["learning_rate"].iloc[0]
+    axes[0].plot(points["product"], points["sharpness"] / threshold, ".", color=plotting.DESCENT_COLOUR, markersize=1.5,
+                 markeredgewidth=0, rasterized=True)  # fmt: skip
+    axes[0].plot([], [], ".", color=plotting.DESCENT_COLOUR, label=r"$\langle\nabla L, u\rangle = 0$, loss above 0")
+    # The minima of depth 3 have sharpness 3 and above.
+    axes[0].plot([1, 1], [3 / threshold, 1], color=plotting.GFS_COLOUR, linewidth=2, label="stable minima")
+    label = rf"$2/\eta$ ($\eta = {2 / threshold:.3g}$)"
+    axes[0].axhline(1, color=plotting.THRESHOLD_COLOUR, linestyle=(0, (4, 2)), linewidth=0.8, label=label)
+    axes[0].set_ylabel(r"sharpness in units of $2/\eta$")
+    plotting.legend_above(axes[0])
+    axes[1].plot(products["product"], products["least_cosine"], marker=".", markersize=2.5)
+    axes[1].set_ylabel(r"least $|\cos(\nabla L, u)|$ of stable $w$")
+    axes[1].set_xlabel(r"product $\pi(w)$")
+    for panel, letter in zip(axes, "ab", strict=True):
+        panel.axvspan(points["product"].min(), points["product"].max(), color=plotting.DESCENT_COLOUR, alpha=0.1)
+        plotting.panel_letter(panel, letter)
+    return figure
+
+
+if "snakemake" in globals():
+    _job.run_figure(draw, snakemake)

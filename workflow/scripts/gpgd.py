@@ -1,0 +1,22 @@
+"""Rule gpgd: GPGD, and the approximation of Zhu et al., from each iterate of a scalar network's run."""
+
+import numpy as np
+
+import _job
+from gfs import files, provenance
+from gfs.scalar import bifurcation
+
+
+def main(snakemake):
+    settings, eta = snakemake.params.gpgd, snakemake.params.learning_rate
+    record = provenance.recorder({**settings, "learning_rate": eta})
+    blocks = [files.read_tensors(path) for path in snakemake.input.checkpoints]
+    iterations = np.concatenate([block["iteration"] for block in blocks])
+    weights = np.concatenate([block["weights"] for block in blocks])
+    iterates, orbits = bifurcation.beside_descent(iterations, weights, eta, **settings)
+    files.write_table(snakemake.output.iterates, iterates, record())
+    files.write_table(snakemake.output.orbits, orbits, record())
+
+
+if "snakemake" in globals():
+    _job.run(main, snakemake)

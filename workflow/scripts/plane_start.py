@@ -1,0 +1,24 @@
+"""Rule plane_start: the start of figure 9, chosen from the plane."""
+
+import numpy as np
+
+import _job
+from gfs import files, provenance
+from gfs.scalar import plane
+
+
+def main(snakemake):
+    settings, rule = snakemake.params.plane, snakemake.params.start
+    record = provenance.recorder(
+        {"plane": settings, "start": rule, "table_sha256": files.sha256(snakemake.input.plane)}
+    )
+    table = files.read_table(snakemake.input.plane)
+    columns = {name: table[name].to_numpy() for name in table}
+    chosen = plane.choose_start(columns, 2 / settings["learning_rate"], rule["crossing_loss"], rule["largest_final"])
+    w = np.array([table[f"w{i + 1}"].iloc[chosen] for i in range(len(settings["direction"]))])
+    print(f"start {w.tolist()}, loss {table['crossing_loss'].iloc[chosen]:.3g} where its GFS sharpness crosses 2/eta")
+    files.write_tensors(snakemake.output.tensors, {"initial_weights": w}, record())
+
+
+if "snakemake" in globals():
+    _job.run(main, snakemake)

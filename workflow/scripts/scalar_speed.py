@@ -1,0 +1,42 @@
+"""Rule scalar_speed: how fast the GFS sharpness of scalar networks and figure 3 are."""
+
+import matplotlib.pyplot as plt
+
+import _job
+from gfs import files, plotting, provenance
+from gfs.speed import scalar
+
+DEPTHS = [2, 4, 8, 16, 32, 64]
+COUNTS = [100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000]
+
+
+def main(snakemake):
+    record = provenance.recorder(snakemake.params.plane)
+    rows = scalar.against_others() + scalar.figure_3(snakemake.params.plane, threads=min(2, snakemake.threads))
+    scaled = scalar.scaling(DEPTHS, COUNTS)
+    hardware = provenance.hardware()
+    machine = f"{hardware['processor']}, {hardware['cores']} cores, one used unless the row says otherwise"
+    with files.whole_file(snakemake.output.page) as path:
+        path.write_text(scalar.markdown(rows, scaled, machine), encoding="utf-8")
+    with plotting.style():
+        plotting.save(draw(scaled), snakemake.output.picture)
+    files.write_table(snakemake.output.table, scaled, {**record(), "measured": rows})
+
+
+def draw(scaled):
+    figure, axes = plt.subplots(figsize=(plotting.COLUMN_WIDTH, 2.6))
+    colours = plt.get_cmap("viridis")
+    for i, (depth, group) in enumerate(scaled.groupby("depth")):
+        colour = colours(0.9 * i / (scaled["depth"].nunique() - 1))
+        axes.loglog(group["points"], group["seconds_per_point"] * 1e9, "o-", markersize=2.5, color=colour,
+                    label=f"depth {depth}")  # fmt: skip
+        floor = group["reading_seconds_per_point"].iloc[0] * 1e9
+        axes.loglog(group["points"], [floor] * len(group), ":", color=colour, linewidth=0.8)
+    axes.loglog([], [], ":", color="0.4", linewidth=0.8, label="reading the weights")
+    axes.set(xlabel="points", ylabel="time per point (ns)")
+    plotting.legend_above(axes, columns=3)
+    return figure
+
+
+if "snakemake" in globals():
+    _job.run(main, snakemake)

@@ -1,0 +1,32 @@
+"""Rule stable_set: the stable set of Damian et al. for scalar networks of depth 3."""
+
+import numpy as np
+
+import _job
+from gfs import files, provenance
+from gfs.scalar import product, sharpness
+from gfs.scalar.stable_set import stable_set
+
+
+def main(snakemake):
+    import pandas as pd
+
+    settings = snakemake.params.stable_set
+    record = provenance.recorder(settings)
+    products = np.linspace(*settings["products"], settings["points"])
+    # At zero the gradient vanishes or has no top component; at one every stable minimum belongs to the set.
+    products = products[(np.abs(products) > 1e-9) & (np.abs(products - 1) > 1e-9)]
+    eta = settings["learning_rate"]
+    found = stable_set(eta, products, log_ratio=settings["log_ratio"], shapes=settings["shapes"])
+    points = pd.DataFrame(found.points, columns=["w1", "w2", "w3"])
+    points["product"], points["sharpness"] = product(found.points), sharpness(found.points)
+    points["learning_rate"] = eta
+    cosines = pd.DataFrame({"product": found.products, "least_cosine": found.least_cosine})
+    counted = points["product"].round(9).value_counts()
+    cosines["points"] = cosines["product"].round(9).map(counted).fillna(0).astype(np.int64)
+    files.write_table(snakemake.output.points, points, record())
+    files.write_table(snakemake.output.products, cosines, record())
+
+
+if "snakemake" in globals():
+    _job.run(main, snakemake)
