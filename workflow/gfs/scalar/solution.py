@@ -107,11 +107,12 @@ def squares_above_smallest(w: Floats) -> tuple[Floats, np.ndarray]:
     """
     magnitudes = np.abs(w)
     smallest = magnitudes.min(axis=0)
-    differences = (magnitudes - smallest) * (magnitudes + smallest)
-    exists = np.isfinite(differences).all(axis=0)
-    if not (w > 0).all():
+    differences = magnitudes - smallest
+    differences *= np.add(magnitudes, smallest, out=magnitudes)
+    exists = np.isfinite(np.add.reduce(differences, axis=0))
+    if not w.min(initial=1.0) > 0:
         crosses_zero = (np.count_nonzero(w < 0, axis=0) % 2 == 1) | (smallest == 0)
-        exists &= ~(crosses_zero & (np.count_nonzero(magnitudes == smallest, axis=0) > 1))
+        exists &= ~(crosses_zero & (np.count_nonzero(np.abs(w) == smallest, axis=0) > 1))
     if not exists.all():
         differences[:, ~exists] = 0.0
     return differences, exists
@@ -120,16 +121,49 @@ def squares_above_smallest(w: Floats) -> tuple[Floats, np.ndarray]:
 def log_smallest_square(differences: Floats, log_square: Floats, start: Floats | None = None) -> Floats:
     """Return ``t`` with ``sum_i log(v_i + e^t) = log_square``, for differences v of shape (D, n), shape (n,).
 
-    From a ``start`` to the left of the root the first step passes it, by no more than the function's value there.
+    From a ``start`` to the left of the root the first step passes it, but not the bound to its right.
     """
-    t = np.maximum(log_square / len(differences) if start is None else start, _SMALLEST_LOG)
+    bound = np.maximum(log_square / len(differences), _SMALLEST_LOG)
+    t = bound if start is None else np.clip(start, _SMALLEST_LOG, bound)
+    if _in_range(differences + np.exp(bound), log_square):
+        return _newton(differences, log_square, t, bound)
+    return _newton_in_logarithms(differences, log_square, t, bound)
+
+
+def _in_range(squares: Floats, log_square: Floats) -> bool:
+    """Return whether no product on the way to the root leaves the range of float64.
+
+    ``squares`` are those at the right bound. To its left the factors above one have a smaller product, and those below
+    one, as all together have at least that of the root, at least that over the former.
+    """
+    large = np.multiply.reduce(np.maximum(squares, 1.0), axis=0)
+    return bool((np.log(large.max(initial=1.0)) - min(0.0, log_square.min(initial=0.0))) < _LARGEST_LOG)
+
+
+def _newton(differences: Floats, log_square: Floats, t: Floats, bound: Floats) -> Floats:
+    squares = np.empty_like(differences)
+    for _ in range(_MAX_STEPS):
+        smallest = np.exp(t)
+        np.add(differences, smallest, out=squares)
+        step = np.log(np.multiply.reduce(squares, axis=0))
+        step -= log_square
+        np.divide(1.0, squares, out=squares)
+        smallest *= np.add.reduce(squares, axis=0)
+        step /= smallest
+        t = np.minimum(t - step, bound)
+        if not max(step.max(initial=0.0), -step.min(initial=0.0)) > _LAST_STEP:
+            break
+    return t
+
+
+def _newton_in_logarithms(differences: Floats, log_square: Floats, t: Floats, bound: Floats) -> Floats:
     for _ in range(_MAX_STEPS):
         smallest = np.exp(t)
         squares = differences + smallest
         excess = log_product(squares) - log_square
         slope = smallest * np.add.reduce(1.0 / squares, axis=0)
         step = np.where(excess == 0, 0.0, excess / slope)
-        new_t = np.maximum(t - step, _SMALLEST_LOG)
+        new_t = np.clip(t - step, _SMALLEST_LOG, bound)
         moved = np.abs(new_t - t)
         t = new_t
         if not (moved > _LAST_STEP).any():
