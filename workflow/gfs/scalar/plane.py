@@ -8,9 +8,10 @@ gradient flow class of z(l) with the product asked for.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from gfs.descent import DIVERGED_LOSS
 from gfs.errors import UserError
+from gfs.scalar import solution
 from gfs.scalar.columns import Floats, as_weights, others_product
 from gfs.scalar.invariant_set import in_invariant_set
 from gfs.scalar.network import gd_step
@@ -28,6 +30,8 @@ RISE = 1e-12
 
 # Networks that descend together: their arrays stay in the processor's cache.
 _BLOCK = 16_384
+# Steps until the networks that are left are put into blocks anew; twice as many from one time to the next.
+_FIRST_ROUND = 64
 
 
 @dataclass(frozen=True)
@@ -94,85 +98,102 @@ def descend(
         threads: that share the work; the results do not depend on them.
     """
     weights = as_weights(w)
-
-    def block(first: int) -> Descents:
-        columns = weights[first : first + _BLOCK].T.copy()
-        return _descend(columns, learning_rate, loss_tolerance, max_iterations, track)
-
-    with ThreadPoolExecutor(threads) as pool:  # NumPy lets other threads run while it computes
-        blocks = list(pool.map(block, range(0, len(weights), _BLOCK)))
-    return Descents(
-        **{name: np.concatenate([getattr(block, name) for block in blocks]) for name in Descents.__annotations__}
-    )
-
-
-def _descend(w: Floats, eta: float, loss_tolerance: float, max_iterations: int, track: bool) -> Descents:
-    count = w.shape[1]
+    phi = solution.gfs_sharpness(weights)
     found = Descents(
-        status=np.full(count, "out of iterations"),
-        steps=np.zeros(count, dtype=np.int64),
-        initial_gfs=column_gfs_sharpness(w)[0],
-        final_gfs=np.full(count, np.nan),
-        rises=np.zeros(count, dtype=np.int64),
-        last_rise=np.zeros(count, dtype=np.int64),
-        crossing_loss=np.full(count, np.nan),
+        status=np.full(len(weights), "out of iterations"),
+        steps=np.zeros(len(weights), dtype=np.int64),
+        initial_gfs=phi,
+        final_gfs=np.full(len(weights), np.nan),
+        rises=np.zeros(len(weights), dtype=np.int64),
+        last_rise=np.zeros(len(weights), dtype=np.int64),
+        crossing_loss=np.full(len(weights), np.nan),
     )
-    row = np.arange(count)
-    phi = found.initial_gfs
-    guess = np.zeros(count)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        for step in range(max_iterations + 1):
-            others = others_product(w)
-            residual = w[0] * others[0] - 1.0
-            loss = 0.5 * residual * residual
-            if track and step:
-                phi, guess = _follow(found, row, step, w, loss, phi, guess, 2 / eta)
-            ended = ~((loss > loss_tolerance) & (loss <= DIVERGED_LOSS))
-            if ended.any() or step == max_iterations:
-                _record(found, row, step, w, loss, ended | (step == max_iterations), loss_tolerance)
-                going = ~ended
-                row, w, phi, guess = row[going], w[:, going], phi[going], guess[going]
-                residual, others = residual[going], others[:, going]
-            if not len(row) or step == max_iterations:
-                break
-            w -= eta * residual * others
+    active = _Active(np.arange(len(weights)), weights.T.copy(), phi.copy(), np.zeros(len(weights)))
+    first, length = 0, _FIRST_ROUND
+    # NumPy lets other threads run while it computes; each writes to rows of its own.
+    with ThreadPoolExecutor(threads) as pool:
+        while first <= max_iterations and len(active.row):
+            last = min(first + length, max_iterations + 1)
+            advance = partial(_advance, found, learning_rate, loss_tolerance, max_iterations, track, range(first, last))
+            # What is left of all blocks shares blocks again, so that stragglers do not each have one to themselves.
+            active = _joined(list(pool.map(advance, active.blocks())))
+            first, length = last, 2 * length
     return found
 
 
-def _follow(
-    found: Descents,
-    row: NDArray[np.int64],
-    step: int,
-    w: Floats,
-    loss: Floats,
-    before: Floats,
-    guess: Floats,
-    threshold: float,
-) -> tuple[Floats, Floats]:
-    phi, guess = column_gfs_sharpness(w, guess)
-    rose = ~(phi <= before * (1 + RISE)) & (loss <= DIVERGED_LOSS)
-    found.rises[row] += rose
-    found.last_rise[row[rose]] = step
-    crossed = (before > threshold) & (phi <= threshold) & np.isnan(found.crossing_loss[row])
-    found.crossing_loss[row[crossed]] = loss[crossed]
-    return phi, guess
+@dataclass
+class _Active:
+    """Networks that still descend: rows in the results, weights (D, n), GFS sharpness, a guess at the next solution."""
+
+    row: NDArray[np.int64]
+    w: Floats
+    phi: Floats
+    guess: Floats
+
+    def only(self, wanted: Any) -> _Active:
+        return _Active(self.row[wanted], self.w[:, wanted], self.phi[wanted], self.guess[wanted])
+
+    def blocks(self) -> Iterator[_Active]:
+        return (self.only(slice(i, i + _BLOCK)) for i in range(0, len(self.row), _BLOCK))
 
 
-def _record(
+def _joined(parts: Sequence[_Active]) -> _Active:
+    return _Active(
+        np.concatenate([part.row for part in parts]),
+        np.concatenate([part.w for part in parts], axis=1),
+        np.concatenate([part.phi for part in parts]),
+        np.concatenate([part.guess for part in parts]),
+    )
+
+
+def _advance(
     found: Descents,
-    row: NDArray[np.int64],
-    step: int,
-    w: Floats,
-    loss: Floats,
-    ended: NDArray[np.bool_],
-    tolerance: float,
-) -> None:
-    rows = row[ended]
-    found.steps[rows] = step
-    diverged = ~(loss[ended] <= DIVERGED_LOSS)
-    found.status[rows[diverged]] = "diverged"
-    found.status[rows[loss[ended] <= tolerance]] = "converged"
-    found.final_gfs[rows] = np.where(diverged, np.nan, column_gfs_sharpness(w[:, ended])[0])
+    eta: float,
+    loss_tolerance: float,
+    max_iterations: int,
+    track: bool,
+    steps: range,
+    active: _Active,
+) -> _Active:
+    """Examine the iterates numbered ``steps`` and take a step from each; return the networks that have not ended."""
+    active = active.only(slice(None))
+    active.w = active.w.copy()
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        for step in steps:
+            others = others_product(active.w)
+            residual = active.w[0] * others[0] - 1.0
+            loss = 0.5 * residual * residual
+            if track and step:
+                _follow(found, active, step, loss, 2 / eta)
+            ended = ~((loss > loss_tolerance) & (loss <= DIVERGED_LOSS)) | (step == max_iterations)
+            if ended.any():
+                _record(found, active.only(ended), step, loss[ended], loss_tolerance)
+                going = ~ended
+                active, residual, others = active.only(going), residual[going], others[:, going]
+                if not len(active.row):
+                    break
+            others *= eta * residual
+            active.w -= others
+    return active
+
+
+def _follow(found: Descents, active: _Active, step: int, loss: Floats, threshold: float) -> None:
+    """Compare the GFS sharpness with that of the iterate before."""
+    before = active.phi
+    active.phi, active.guess = column_gfs_sharpness(active.w, active.guess)
+    rose = ~(active.phi <= before * (1 + RISE)) & (loss <= DIVERGED_LOSS)
+    found.rises[active.row] += rose
+    found.last_rise[active.row[rose]] = step
+    crossed = (before > threshold) & (active.phi <= threshold) & np.isnan(found.crossing_loss[active.row])
+    found.crossing_loss[active.row[crossed]] = loss[crossed]
+
+
+def _record(found: Descents, ended: _Active, step: int, loss: Floats, tolerance: float) -> None:
+    found.steps[ended.row] = step
+    diverged = ~(loss <= DIVERGED_LOSS)
+    found.status[ended.row[diverged]] = "diverged"
+    found.status[ended.row[loss <= tolerance]] = "converged"
+    found.final_gfs[ended.row] = np.where(diverged, np.nan, column_gfs_sharpness(ended.w)[0])
 
 
 def first_in_set(w: Floats, learning_rate: float, steps: int) -> NDArray[np.int64]:
