@@ -175,11 +175,29 @@ def bifurcation_panel(
     axes.plot(ends["gfs_sharpness"] / threshold, ends["product"], color=colour, markersize=size, **points)
     axes.plot([], [], "s", color=colour, markersize=3, label=name)
     units = iterates["gfs_sharpness"] / threshold
-    axes.plot(units, iterates["product"], color=DESCENT_COLOUR, markersize=1.6, **points)
+    axes.plot(units, iterates["product"], color=DESCENT_COLOUR, markersize=max(1.6, 0.8 * size), **points)
     axes.plot([], [], ".", color=DESCENT_COLOUR, markersize=4, label="gradient descent")
     threshold_mark(axes, 2 / threshold)
     axes.set_xlabel(r"GFS sharpness $\phi(w^{(t)})$ in units of $2/\eta$")
     axes.set_ylabel(r"product $\pi(w^{(t)})$")
+
+
+def note(axes: Axes, text: str, *, corner: str = "lower left") -> None:
+    """Write the number that a panel shows into a corner of it."""
+    vertical, horizontal = corner.split()
+    place = (0.08 if horizontal == "left" else 0.97, 0.04 if vertical == "lower" else 0.96)
+    alignment: Any = {"ha": horizontal, "va": {"lower": "bottom", "upper": "top"}[vertical]}
+    axes.annotate(text, place, xycoords="axes fraction", fontsize=7, **alignment)
+
+
+def distance_note(iterates: pd.DataFrame, *, prefix: str = "") -> str:
+    """Say how far the products above 2/eta are from those that the orbits end in, and two steps from two of the map."""
+    above = iterates[iterates["gfs_sharpness"] > iterates["threshold"]]
+    median, far = above[f"{prefix}distance"].quantile([0.5, 0.95])
+    error = np.sqrt((above[f"{prefix}two_step_error"] ** 2).mean())
+    return (
+        rf"above $2/\eta$: distance {median:.2g} (median)," "\n" rf"{far:.2g} (95 %); two-step error {error:.2g} (rms)"
+    )
 
 
 def threshold_mark(axes: Axes, learning_rate: float) -> None:

@@ -9,6 +9,8 @@ from gfs import plotting
 def draw(iterates, orbits):
     figure, axes = plt.subplots(figsize=(plotting.COLUMN_WIDTH, 2.6))
     plotting.bifurcation_panel(axes, iterates, orbits)
+    axes.set_ylim(bottom=-0.15)
+    plotting.note(axes, plotting.distance_note(iterates))
     plotting.legend_above(axes)
     return figure
 

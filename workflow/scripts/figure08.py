@@ -15,13 +15,7 @@ def draw(table):
     threshold = run["threshold"].iloc[0]
     axes[0].set_ylim(threshold * (1 - 1.5 * CLOSE), threshold * (1 + 1.5 * CLOSE))
     final = run["gfs_sharpness"].iloc[-1]
-    axes[0].annotate(
-        f"final sharpness {final / threshold:.4f} of $2/\\eta$",
-        (0.98, 0.9),
-        xycoords="axes fraction",
-        ha="right",
-        fontsize=7,
-    )
+    plotting.note(axes[0], rf"final sharpness {final / threshold:.4f} of $2/\eta$", corner="upper right")
     return figure
 
 

@@ -15,7 +15,8 @@ def draw(iterates, orbits):
     for row, map_name, letter in zip(axes, ("zhu", "gpgd"), "ab", strict=True):
         for panel in row:
             plotting.bifurcation_panel(panel, iterates, orbits, map_name=map_name, size=2.5)
-        row[0].set_ylim(0, 1.6)
+        row[0].set_ylim(-0.1, 1.6)
+        plotting.note(row[0], plotting.distance_note(iterates, prefix="zhu_" if map_name == "zhu" else ""))
         row[1].set(**ZOOM)
         mark_zoom(row[0])
         plotting.legend_above(row[0], columns=3)
