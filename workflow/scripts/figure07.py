@@ -18,7 +18,9 @@ def draw(points, products):
     axes[0].axhline(1, color=plotting.THRESHOLD_COLOUR, linestyle=(0, (4, 2)), linewidth=0.8, label=label)
     axes[0].set_ylabel(r"sharpness in units of $2/\eta$")
     plotting.note(
-        axes[0], f"products {points['product'].min():.2g} to {points['product'].max():.2g}", corner="lower right"
+        axes[0],
+        f"shaded: products {points['product'].min():.2g} to {points['product'].max():.2g}",
+        corner="lower right",
     )
     plotting.legend_above(axes[0])
     axes[1].plot(products["product"], products["least_cosine"], marker=".", markersize=2.5)
