@@ -45,6 +45,7 @@ def gpgd(count=60):
             "chaotic": np.arange(count) < 10,
             "lyapunov": 0.3,
             "distance": generator.uniform(0, 0.02, count),
+            "shuffled_distance": generator.uniform(0, 0.5, count),
             "zhu_distance": generator.uniform(0.02, 0.1, count),
             "two_step_error": generator.uniform(0, 1e-3, count),
             "zhu_two_step_error": generator.uniform(0.01, 0.02, count),

@@ -140,3 +140,26 @@ def test_bad_arguments_are_refused(model):
         model.gfs_sharpness(np.zeros(14), np.ones(14), solver="cvxpy")
     with pytest.raises(ValueError, match="unknown solver"):
         model.gfs_sharpness(np.ones(14), np.ones(14), solver="bisection")
+
+
+@pytest.mark.parametrize(("samples", "dimension", "mean"), [(6, 14, 1.0), (20, 60, 0.0), (15, 16, 0.5), (8, 8, 1.0)])
+def test_flattest_interpolator_by_two_methods(samples, dimension, mean):
+    generator = np.random.default_rng(samples)
+    X, y = generator.normal(mean, 1, size=(samples, dimension)), generator.normal(size=samples)
+    assert flattest_sharpness(X, y, "dykstra") == pytest.approx(flattest_sharpness(X, y, "sdp"), rel=1e-4)
+
+
+def test_flattest_interpolator_with_a_repeated_sample():
+    generator = np.random.default_rng(1)
+    X, y = generator.normal(size=(6, 12)), generator.normal(size=6)
+    X[5], y[5] = X[4], y[4]
+    assert flattest_sharpness(X, y, "dykstra") == pytest.approx(flattest_sharpness(X, y, "sdp"), rel=1e-4)
+
+
+def test_flattest_interpolator_of_labels_of_zero_is_flat():
+    assert flattest_sharpness([[1.0, 2.0]], [0.0]) == 0.0
+
+
+def test_unknown_ways_to_the_flattest_interpolator_are_refused(model):
+    with pytest.raises(ValueError, match="unknown method 'newton'; choose 'sdp' or 'dykstra'"):
+        flattest_sharpness(model.X, model.y, "newton")

@@ -157,6 +157,46 @@ def test_derivatives_of_extreme_weights(depth):
                     assert_within_range(hessian[0, i], (2 * pi - 1) * pi / exact[0] / exact[i])
 
 
+def test_a_zero_weight_beside_extreme_ones():
+    """Alone and in a batch whose products leave float64's range."""
+    np.testing.assert_allclose(scalar.gradient([0.0, 1e120, 1e120]), [-1e240, 0, 0])
+    batch = np.array([[0.0, 1e10, 1e10], [1e150, 1e150, 1e150]])
+    np.testing.assert_allclose(scalar.gradient(batch)[0], [-1e20, 0, 0])
+    np.testing.assert_allclose(scalar.gd_step(batch, 1e-20)[0], [1.0, 1e10, 1e10])
+    np.testing.assert_allclose(scalar.hessian(batch)[0], scalar.hessian(batch[0]))
+    np.testing.assert_allclose(scalar.hessian(batch)[0, 0], [1e40, -1e10, -1e10])
+
+
+@pytest.mark.parametrize("w", [[1e150, 1e150, 1.0], [1e80, 1e80, 1e-150], [1e80, 1e90, 1.0], [1e100, 1e100, 1e-100]])
+def test_solutions_whose_smallest_square_leaves_the_range(w):
+    solution = scalar.gradient_flow_solution(w)
+    assert scalar.product(solution) == pytest.approx(1.0, rel=1e-11)
+    assert solution[0] == w[0]
+
+
+@pytest.mark.parametrize(
+    ("w", "x", "smallest"),
+    [
+        ([1.0], 1e-300, 1e-300),
+        ([2.0], 1e-170, 1e-170),
+        ([2.0, 1.0], 1e-170, 1e-170 / 3**0.5),
+        ([1e100, 3], 1e-100, 1e-200),
+    ],
+)
+def test_points_with_tiny_weights(w, x, smallest):
+    assert scalar.gradient_flow_point(w, x)[-1] == pytest.approx(smallest, rel=1e-11)
+
+
+def test_gpgd_from_products_below_the_range():
+    w = [1e-120, 2e-120, 3e-120]
+    np.testing.assert_allclose(scalar.gpgd_step(w, 0.1), w, rtol=1e-10)
+
+
+def test_one_network_gives_numbers_and_not_arrays():
+    for value in (scalar.loss([2.0, 1.0]), scalar.gfs_sharpness([2.0, 1.0]), scalar.in_invariant_set([1.1, 0.9], 0.5)):
+        assert isinstance(value, np.generic)
+
+
 def assert_within_range(value, exact):
     if abs(exact) > mpmath.mpf("1.7e308"):
         assert np.isinf(value)
@@ -261,5 +301,5 @@ def test_shapes_without_a_depth_are_refused(w):
 
 @pytest.mark.parametrize("w", [[1j, 1.0], ["a"], [10**400, 1]])
 def test_what_is_no_real_number_is_refused(w):
-    with pytest.raises(TypeError, match="real numbers"):
+    with pytest.raises(TypeError, match="floats or integers"):
         scalar.loss(w)

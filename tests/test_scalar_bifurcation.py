@@ -71,6 +71,20 @@ def test_orbits_through_negative_products_and_to_infinity():
     assert not found.chaotic.any()
 
 
+def test_a_class_with_a_tie_ends_at_product_zero():
+    x, _ = bifurcation.GPGD(np.array([[1.5, 1.5, 1.5]]), 0.9).step(np.array([1.5**3]))
+    assert x < 0
+    assert np.isnan(bifurcation.GPGD(np.array([[1.5, 1.5, 1.5]]), 0.9).step(x)[0])
+
+
+@pytest.mark.parametrize(("steps", "period"), [(100, 0), (100_000, 1)])
+def test_an_orbit_on_its_way_has_no_period_yet(steps, period):
+    """Just below the bifurcation each step of r = 2.999 contracts by 0.999, from alternate sides."""
+    found = bifurcation.orbits(Logistic([2.999]), np.array([0.5]), steps=steps, kept=64)
+    assert found.period.tolist() == [period]
+    assert not found.chaotic.any()
+
+
 def run(direction, eta, units, steps=60):
     w = plane.starts(direction, np.array([units * 2 / eta]), np.array([0.9]))[0]
     iterates = [w]
@@ -91,6 +105,12 @@ def test_tables_beside_descent():
     last = orbits[(orbits["map"] == "gpgd") & (orbits["iteration"] == 60)]["product"]
     distance = np.min(np.abs(last - iterates["product"].iloc[60]))
     assert iterates["distance"].iloc[60] == pytest.approx(distance, abs=1e-5)
+
+
+def test_two_step_errors_need_consecutive_iterates():
+    w = run([1, 1, -1, -1], 0.4, 1.4, steps=20)
+    iterates, _ = bifurcation.beside_descent(np.arange(len(w))[::5], w[::5], 0.4, steps=50, kept=8)
+    assert iterates["two_step_error"].isna().all()
 
 
 def test_off_their_slice_zhu_et_al_say_nothing():

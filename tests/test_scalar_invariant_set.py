@@ -101,6 +101,22 @@ def test_what_is_not_in_the_set_leaves_the_batch_unharmed():
     assert not (invariant_set_margin(w, 0.5)[1:] > 0).any()
 
 
+@pytest.mark.parametrize("decades", [60, 76, 100, 149])
+def test_very_sharp_solutions(decades):
+    w = np.array([10.0**decades, 10.0**-decades])
+    phi = scalar.gfs_sharpness(w)
+    # With one weight tiny F(x) = x + eta phi (1 - x), whose supremum is eta phi and whose zero eta phi / (eta phi - 1).
+    assert scalar.in_invariant_set(w, 1.9 / phi)
+    assert invariant_set_margin(w, 1.9 / phi) == pytest.approx(np.log(1.9 / 0.9 / 1.9), abs=1e-5)
+    assert not scalar.in_invariant_set(w, 2.01 / phi)
+
+
+@pytest.mark.parametrize("w", [[1e-100] * 3, [1e-150] * 3, [1e-6] * 64])
+def test_products_below_the_range_are_still_positive(w):
+    assert scalar.in_invariant_set(w, 0.01)
+    assert not scalar.in_invariant_set(np.array(w) * ([-1] + [1] * (len(w) - 1)), 0.01)
+
+
 def test_batches_of_any_shape_and_step_sizes_that_broadcast():
     w, _ = sample(1, 3, 6)
     inside = scalar.in_invariant_set(w.reshape(2, 3, 3), [[0.1], [0.6]])
@@ -128,5 +144,5 @@ def test_step_sizes_out_of_range_are_refused(eta):
 def test_step_sizes_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"step sizes of shape \(3,\) do not broadcast"):
         scalar.in_invariant_set(np.ones((2, 4)), [0.1, 0.2, 0.3])
-    with pytest.raises(TypeError, match="step sizes must be real"):
+    with pytest.raises(TypeError, match="step sizes must be floats"):
         scalar.gd_step([1.0, 2.0], 1j)

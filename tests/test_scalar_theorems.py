@@ -32,7 +32,7 @@ def test_fails_where_an_assumption_is_dropped(statement):
 
 
 def test_every_statement_of_the_issue_is_there():
-    lemmas = {"3.7", "3.9.1", "3.9.2", "3.9.3", "3.10", "3.11", "3.12", "3.13", "3.14", "I.1"}
+    lemmas = {"3.7", "3.9.1", "3.9.2", "3.9.3", "3.10", "3.11", "3.12", "3.13", "3.14-bound", "3.14-side", "I.1"}
     parts = {"3.2-invariance", "3.2-monotone", "3.3-bound", "3.3-rate", "3.3-convergence"}
     appendix = {"appendix-A-gradient", "appendix-A-half"}
     assert set(BY_ID) == {f"lemma-{name}" for name in lemmas} | {f"theorem-{name}" for name in parts} | appendix
@@ -47,6 +47,29 @@ def test_a_broken_routine_is_noticed(monkeypatch):
 
     monkeypatch.setattr(theorems, "gfs_sharpness", wrong)
     assert theorems.examine(BY_ID["theorem-3.2-monotone"], 2, 500, seed=0).violations > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [
+        ("theorem-3.3-bound", "gfs_sharpness"),
+        ("theorem-3.3-bound", "gd_step"),
+        ("theorem-3.3-rate", "gd_step"),
+        ("theorem-3.3-convergence", "gd_step"),
+        ("lemma-3.13", "gpgd_step"),
+    ],
+)
+def test_what_cannot_be_computed_is_a_violation(monkeypatch, name, broken):
+    generator = np.random.default_rng(0)
+    drawn = theorems._below_threshold(generator, 3, 50, largest_delta=0.4, largest_error=0.2)
+    monkeypatch.setattr(theorems, "_below_threshold", lambda *_, **__: drawn)
+    axes = 1 if broken == "gfs_sharpness" else 2
+    monkeypatch.setattr(theorems, broken, lambda w, *_: np.full(np.shape(w)[:axes], np.nan))
+    assert theorems._failures(BY_ID[name].inside(generator, 3, 50), 0.0).all()
+
+
+def test_a_margin_of_infinity_shows_nothing():
+    assert theorems._failures(theorems.Sample(np.array([np.inf, np.nan, 1.0])), 0.0).tolist() == [True, True, False]
 
 
 def test_a_condition_dropped_at_depth_2_lets_gfs_sharpness_rise():

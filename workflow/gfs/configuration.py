@@ -119,7 +119,7 @@ def check(config: Config, schema_path: str | Path) -> None:
             _overdetermined,
             _empty_ranges,
             _other_learning_rates_than_the_plane_s,
-            _other_depths_than_figures_have,
+            _runs_that_figures_cannot_show,
             _dangling_names,
             _wrong_figures,
             _missing_files,
@@ -346,14 +346,23 @@ def _other_learning_rates_than_the_plane_s(config: Config) -> Iterator[str]:
             yield _problem(f"experiments.{name}.learning_rates", repr(list(settings["learning_rates"])), allowed)
 
 
-def _other_depths_than_figures_have(config: Config) -> Iterator[str]:
-    name = config["figures"]["figure01"]
-    weights = config["experiments"].get(name, {}).get("initial_weights", [])
-    depth = len(config["scalar"]["plane"]["direction"]) if weights == FROM_PLANE else len(weights)
-    if weights and depth != 2:
-        yield _problem(
-            "figures.figure01", f"{name!r}, of depth {depth}", "an experiment of depth 2: it shows the plane"
-        )
+def _runs_that_figures_cannot_show(config: Config) -> Iterator[str]:
+    for figure in ("figure01", "figure04", "figure10", "figure11"):
+        name = config["figures"][figure]
+        settings = config["experiments"].get(name, {})
+        if settings.get("model") != "scalar":
+            continue  # said elsewhere
+        if settings["checkpoint_every"] != 1:
+            found = f"{name!r}, with a checkpoint every {settings['checkpoint_every']} iterates"
+            yield _problem(f"figures.{figure}", found, "an experiment with checkpoint_every 1: it shows single steps")
+        weights = settings["initial_weights"]
+        depth = len(config["scalar"]["plane"]["direction"]) if weights == FROM_PLANE else len(weights)
+        if figure == "figure01" and depth != 2:
+            yield _problem(f"figures.{figure}", f"{name!r}, of depth {depth}", "an experiment of depth 2")
+        pairs = depth == 4 and weights != FROM_PLANE and weights[0] == weights[1] and weights[2] == weights[3]
+        if figure == "figure10" and not pairs:
+            allowed = "an experiment of depth 4 with w1 = w2 and w3 = w4, the slice of Zhu et al."
+            yield _problem(f"figures.{figure}", f"{name!r}, which starts at {weights!r}", allowed)
 
 
 def _dangling_names(config: Config) -> Iterator[str]:

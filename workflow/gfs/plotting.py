@@ -244,6 +244,7 @@ def save(figure: Figure, *paths: str | Path) -> None:
 
 def _mark_unfinished_flows(axes: Axes, run: pd.DataFrame) -> None:
     unfinished = run[run["gfs_status"].notna() & (run["gfs_status"] != "converged")]
+    label = "no solution" if (unfinished["gfs_status"] == "does not exist").all() else "flow unfinished"
     if len(unfinished):
         axes.plot(
             unfinished["iteration"],
@@ -253,7 +254,7 @@ def _mark_unfinished_flows(axes: Axes, run: pd.DataFrame) -> None:
             marker="x",
             markersize=3.5,
             linestyle="",
-            label="flow unfinished",
+            label=label,
         )
 
 

@@ -26,7 +26,7 @@ def draw(iterates):
         path = scalar.gradient_flow_point(np.broadcast_to(start, (POINTS, 2)), np.linspace(np.prod(start), 1, POINTS))
         axes.plot(*path.T, color=colour, linewidth=0.8)
         axes.plot(*end, "D", color=colour, markersize=3.2, zorder=4)
-    axes.plot([], [], color="0.4", linewidth=0.8, label="gradient flow from it")
+    axes.plot([], [], color="0.4", linewidth=0.8, label="gradient flow from each")
     axes.plot([], [], "D", color="0.4", markersize=3.2, linestyle="", label="gradient flow solution")
     axes.set(xlabel="$w_1$", ylabel="$w_2$")
     plotting.legend_above(axes)

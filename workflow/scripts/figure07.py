@@ -13,7 +13,8 @@ def draw(points, products):
                  markeredgewidth=0, rasterized=True)  # fmt: skip
     axes[0].plot([], [], ".", color=plotting.DESCENT_COLOUR, label=r"$\langle\nabla L, u\rangle = 0$, loss above 0")
     # The minima of depth 3 have sharpness 3 and above.
-    axes[0].plot([1, 1], [3 / threshold, 1], color=plotting.GFS_COLOUR, linewidth=2, label="stable minima")
+    axes[0].plot([1, 1], [3 / threshold, 1], color=plotting.GFS_COLOUR, linewidth=2, solid_capstyle="butt",
+                 label="stable minima")  # fmt: skip
     label = rf"$2/\eta$ ($\eta = {2 / threshold:.3g}$)"
     axes[0].axhline(1, color=plotting.THRESHOLD_COLOUR, linestyle=(0, (4, 2)), linewidth=0.8, label=label)
     axes[0].set_ylabel(r"sharpness in units of $2/\eta$")
@@ -23,7 +24,7 @@ def draw(points, products):
         corner="lower right",
     )
     plotting.legend_above(axes[0])
-    axes[1].plot(products["product"], products["least_cosine"], marker=".", markersize=2.5)
+    axes[1].plot(products["product"], products["least_cosine"], ".-", color=plotting.DESCENT_COLOUR, markersize=2.5)
     axes[1].set_ylabel(r"least $|\cos(\nabla L, u)|$ of stable $w$")
     axes[1].set_xlabel(r"product $\pi(w)$")
     for panel, letter in zip(axes, "ab", strict=True):

@@ -3,7 +3,7 @@
 import _job
 from gfs import plotting
 
-# Of the run, from where the sharpness last is this far from 2/eta.
+# Of the run, from where the GFS sharpness last is this far from 2/eta.
 CLOSE = 0.02
 
 

@@ -4,6 +4,7 @@ import numpy as np
 
 import _job
 from gfs import files, provenance
+from gfs.errors import UserError
 from gfs.scalar import product, sharpness
 from gfs.scalar.stable_set import stable_set
 
@@ -18,6 +19,11 @@ def main(snakemake):
     products = products[(np.abs(products) > 1e-9) & (np.abs(products - 1) > 1e-9)]
     eta = settings["learning_rate"]
     found = stable_set(eta, products, log_ratio=settings["log_ratio"], shapes=settings["shapes"])
+    if not len(found.points):
+        raise UserError(
+            f"the stable set has no point but minima at the {len(products)} products from {products[0]:.3g} to "
+            f"{products[-1]:.3g}; let scalar.stable_set.products cover some from 0 to 1/2, or lower its learning_rate"
+        )
     points = pd.DataFrame(found.points, columns=["w1", "w2", "w3"])
     points["product"], points["sharpness"] = product(found.points), sharpness(found.points)
     points["learning_rate"] = eta

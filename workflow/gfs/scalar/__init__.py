@@ -2,8 +2,8 @@
 
 Everything here is vectorised over leading axes: weights have shape ``(..., D)``, depth D last, and are taken in
 float64. A step size ``eta`` is a number or an array that broadcasts against the leading axes. Where a value does not
-exist it is NaN, and the rest of the batch is as it would be alone. The paper's experiments with these functions are in
-the modules :mod:`~gfs.scalar.plane` (figures 2c, 3, 9), :mod:`~gfs.scalar.bifurcation` (4, 10, 11),
+exist it is NaN, and the rest of the batch is as it would be alone, to rounding. The paper's experiments with these
+functions are in the modules :mod:`~gfs.scalar.plane` (figures 2c, 3, 9), :mod:`~gfs.scalar.bifurcation` (4, 10, 11),
 :mod:`~gfs.scalar.stable_set` (7) and :mod:`~gfs.scalar.theorems`.
 """
 

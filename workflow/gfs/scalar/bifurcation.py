@@ -24,8 +24,9 @@ from gfs.scalar.solution import gfs_sharpness, log_smallest_square, squares_abov
 if TYPE_CHECKING:
     import pandas as pd
 
-# Two products of a periodic orbit differ by less than this.
-_SAME = 1e-6
+# Products of an orbit this close count as the same, and an orbit this close to its limit as settled there.
+_SAME = 1e-5
+_SETTLED = 1e-6
 
 # Least Lyapunov exponent that counts as positive: its error over 1,000 steps is a few hundredths at most.
 _POSITIVE = 0.05
@@ -44,11 +45,13 @@ class GPGD:
     def __init__(self, w: Floats, eta: float) -> None:
         self._differences, exists = squares_above_smallest(as_weights(w).T.copy())
         self._missing = ~exists
+        # A class whose smallest weights tie ends at product zero.
+        self._tied = np.count_nonzero(self._differences == 0, axis=0) > 1
         self._eta = eta
 
     def step(self, x: Floats) -> tuple[Floats, Floats]:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            usable = np.isfinite(x) & (x != 0) & ~self._missing
+            usable = np.isfinite(x) & (x != 0) & ~self._missing & ~(self._tied & (x < 0))
             safe = np.where(usable, x, 1.0)
             squares = self._differences + np.exp(log_smallest_square(self._differences, 2 * np.log(np.abs(safe))))
             inverse = 1.0 / squares
@@ -78,8 +81,9 @@ class Orbits:
     """The ends of orbits.
 
     Attributes:
-        products: the last ones, shape (n, kept); NaN where the orbit has left the range of float64.
-        period: the smallest one with which they repeat, at most half of ``kept``; 0 where there is none.
+        products: the last ones, shape (n, kept); not finite where the orbit has left the range of float64.
+        period: the smallest one with which they repeat, below half of ``kept``; 0 where there is none, or where the
+            orbit is still on its way to it.
         lyapunov: exponent per step over the later half of the orbit.
     """
 
@@ -106,7 +110,8 @@ def orbits(product_map: ProductMap, x: Floats, *, steps: int, kept: int) -> Orbi
                 products[:, step - (steps - kept)] = x
             if step >= steps // 2:
                 exponent += np.log(np.abs(derivative))
-    return Orbits(products, _periods(products), exponent / (steps - steps // 2))
+    exponent /= steps - steps // 2
+    return Orbits(products, _periods(products, exponent), exponent)
 
 
 def distance_to_orbits(x: Floats, products: Floats) -> Floats:
@@ -120,37 +125,47 @@ def beside_descent(
     """Compare a run of gradient descent with GPGD and, on its slice, with Zhu et al.
 
     Args:
-        iterations: consecutive, shape (n,).
+        iterations: shape (n,), rising.
         w: the iterates, shape (n, D).
         steps, kept: of each orbit (see :func:`orbits`).
 
     Returns:
         A table with a row per iterate, and one with a row per product that its orbits end in. ``distance`` is that from
         the iterate's product to the nearest of them, ``two_step_error`` that from the product two steps on to what two
-        steps of the map give. The columns that begin with ``zhu`` are NaN off the slice ``w_1 = w_2, w_3 = w_4``.
+        steps of the map give; NaN where that iterate is not in ``w``. The columns that begin with ``zhu`` are NaN off
+        the slice ``w_1 = w_2, w_3 = w_4``. ``shuffled_distance`` is the distance if the products above 2/eta came in
+        another order: a null control.
     """
     import pandas as pd
 
     x, phi = product(w), gfs_sharpness(w)
+    consecutive = iterations[2:] - iterations[:-2] == 2
     table: dict[str, NDArray[Any]] = {"iteration": iterations, **{f"w{i + 1}": w[:, i] for i in range(w.shape[1])}}
     table |= {"product": x, "gfs_sharpness": phi, "threshold": np.full(len(x), 2 / eta)}
     table["in_set"] = in_invariant_set(w, eta)
-    columns, ends = _against(GPGD(w, eta), x, steps, kept)
+    columns, ends = _against(GPGD(w, eta), x, consecutive, steps, kept)
     table |= columns
+    # A null control: the distance if the products above 2/eta came in another order.
+    above = np.flatnonzero(phi > 2 / eta)
+    shuffled = np.random.default_rng(0).permutation(x[above])
+    table["shuffled_distance"] = np.full(len(x), np.nan)
+    table["shuffled_distance"][above] = distance_to_orbits(shuffled, ends.products[above])
     found = [_long(iterations, phi, "gpgd", ends)]
     on_slice = w.shape[1] == 4 and bool((w[:, 0] == w[:, 1]).all() and (w[:, 2] == w[:, 3]).all())
-    columns, ends = _against(Zhu(phi, eta), x, steps, kept)
+    columns, ends = _against(Zhu(phi, eta), x, consecutive, steps, kept)
     table |= {f"zhu_{name}": values if on_slice else np.full(len(x), np.nan) for name, values in columns.items()}
     if on_slice:
         found.append(_long(iterations, phi, "zhu", ends))
     return pd.DataFrame(table), pd.concat(found, ignore_index=True)
 
 
-def _against(product_map: ProductMap, x: Floats, steps: int, kept: int) -> tuple[dict[str, NDArray[Any]], Orbits]:
+def _against(
+    product_map: ProductMap, x: Floats, consecutive: NDArray[np.bool_], steps: int, kept: int
+) -> tuple[dict[str, NDArray[Any]], Orbits]:
     ends = orbits(product_map, x, steps=steps, kept=kept)
     twice, _ = product_map.step(product_map.step(x)[0])
     error = np.full(len(x), np.nan)
-    error[:-2] = np.abs(twice[:-2] - x[2:])
+    error[:-2] = np.where(consecutive, np.abs(twice[:-2] - x[2:]), np.nan)
     return {
         "period": ends.period,
         "lyapunov": ends.lyapunov,
@@ -177,10 +192,14 @@ def _long(iterations: NDArray[np.int64], phi: Floats, name: str, ends: Orbits) -
     )
 
 
-def _periods(products: Floats) -> NDArray[np.int64]:
+def _periods(products: Floats, lyapunov: Floats) -> NDArray[np.int64]:
     periods = np.zeros(len(products), dtype=np.int64)
-    for period in range(products.shape[1] // 2, 0, -1):
-        with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
+        for period in range((products.shape[1] - 1) // 2, 0, -1):
             repeats = (np.abs(products[:, period:] - products[:, :-period]) < _SAME).all(axis=-1)
-        periods[repeats] = period
+            # An orbit that still approaches its limit moves by so much of the distance that is left; over two periods,
+            # as it may do so from alternate sides.
+            moved = np.abs(products[:, 2 * period :] - products[:, : -2 * period]).max(axis=-1)
+            share = -np.expm1(2 * period * np.minimum(lyapunov, 0.0))
+            periods[repeats & (moved <= _SETTLED * share)] = period
     return periods

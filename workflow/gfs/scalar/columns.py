@@ -25,7 +25,7 @@ def as_weights(w: ArrayLike) -> Floats:
     """Return ``w`` in float64.
 
     Raises:
-        TypeError: not real numbers within the range of float64.
+        TypeError: not floats or integers of at most 64 bits.
         ValueError: a shape other than ``(..., D)`` with ``D >= 1``.
     """
     array = _real(w, "weights")
@@ -79,7 +79,8 @@ def per_network(function: Callable[..., Floats], weights: Floats, *others: Float
             for block in _blocks(len(rows), rows.shape[-1])
         ]
     joined = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
-    return np.ascontiguousarray(joined).reshape((*leading, *joined.shape[1:]))
+    result: Floats = np.ascontiguousarray(joined).reshape((*leading, *joined.shape[1:]))[()]
+    return result
 
 
 def is_safe(values: Floats) -> bool:
@@ -144,7 +145,8 @@ def _one(values: Floats) -> tuple[Floats, Exponents]:
 
 def _times(left: tuple[Floats, Exponents], right: tuple[Floats, Exponents]) -> tuple[Floats, Exponents]:
     mantissa, shift = np.frexp(left[0] * right[0])
-    return mantissa, left[1] + right[1] + shift
+    # Zero has no exponent to speak of, and must not look large.
+    return mantissa, np.where(mantissa == 0, 0, left[1] + right[1] + shift)
 
 
 def unscaled(mantissa: Floats, exponent: Exponents) -> Floats:
@@ -161,5 +163,5 @@ def _blocks(count: int, depth: int) -> Iterator[slice]:
 def _real(values: ArrayLike, name: str) -> NDArray[np.generic]:
     array = np.asarray(values)
     if array.dtype.kind not in "fiu":
-        raise TypeError(f"{name} must be real numbers within the range of float64, found dtype {array.dtype}")
+        raise TypeError(f"{name} must be floats or integers of at most 64 bits, found dtype {array.dtype}")
     return array

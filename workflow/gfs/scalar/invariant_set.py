@@ -12,9 +12,9 @@ the class, which needs no further root. Two bounds hold on an interval [a, b] of
 
 - ``x (1 + a_1)`` for the smallest weight, and ``x / w_j^2`` for every other, grow with s but for the factor ``1 - x``;
   with that taken at a and the rest at b, F stays below their product. This holds down to s = 0.
-- In ``tau = log x`` the second derivative of log F is at most ``sum_i 3 beta_i + beta_i^2``, ``beta_i`` being a bound
-  on ``(eta x / w_i^2) / (1 + a_i)``; so log F stays below the larger end plus an eighth of that times the width
-  squared.
+- In ``tau = log x`` the second derivative of log F is at least ``-sum_i (3 beta_i + beta_i^2)``, ``beta_i`` being a
+  bound on ``(eta x / w_i^2) / (1 + a_i)``; so log F stays below the larger end plus an eighth of that sum times the
+  width squared.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gfs.scalar.columns import Floats, as_step_size, as_weights, column_product, per_network
+from gfs.scalar.columns import Floats, as_step_size, as_weights, per_network
 from gfs.scalar.solution import log_product, log_smallest_square, squares_above_smallest
 
 # Condition 3: phi(w) <= 2 sqrt(2) / eta.
@@ -78,12 +78,12 @@ def _decided(w: ArrayLike, eta: ArrayLike, sharpness_bound: float) -> NDArray[np
 
 
 def _is_inside(w: Floats, eta: Floats, sharpness_bound: float) -> Floats:
-    product, differences, phi, candidates = _prepared(w)
+    log_pi, differences, phi, candidates = _prepared(w)
     candidates &= phi <= sharpness_bound / eta
     inside = np.zeros(w.shape[1])
     rows = np.flatnonzero(candidates)
     zero = _log_first_zero(differences[:, rows], eta[rows])
-    within = np.log(product[rows]) < zero
+    within = log_pi[rows] < zero
     rows, zero = rows[within], zero[within]
     # Only whether the maximum passes the zero is asked: intervals below it need no closer look.
     inside[rows] = log_largest_product(differences[:, rows], eta[rows], zero, _DECISION_GAP) < zero
@@ -91,25 +91,26 @@ def _is_inside(w: Floats, eta: Floats, sharpness_bound: float) -> Floats:
 
 
 def _margin(w: Floats, eta: Floats) -> Floats:
-    product, differences, phi, candidates = _prepared(w)
+    log_pi, differences, phi, candidates = _prepared(w)
     margin = np.full(w.shape[1], -np.inf)
     rows = np.flatnonzero(candidates)
     zero = _log_first_zero(differences[:, rows], eta[rows])
     largest = log_largest_product(differences[:, rows], eta[rows], np.zeros(len(rows)), MARGIN_GAP)
-    room = zero - np.maximum(largest, np.log(product[rows]))
+    room = zero - np.maximum(largest, log_pi[rows])
     margin[rows] = np.minimum(room, np.log(GFS_SHARPNESS_BOUND / eta[rows] / phi[rows]))
     return margin
 
 
 def _prepared(w: Floats) -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
-    """Products, squares above the smallest (which comes first), GFS sharpness, and who can be in a set at all."""
-    product = column_product(w)
+    """Logarithms of |pi|, squares above the smallest (first), GFS sharpness, and who can be in a set at all."""
+    log_pi = log_product(np.abs(w))
+    positive = np.multiply.reduce(np.sign(w), axis=0) > 0
     differences, exists = squares_above_smallest(w)
     order = np.argsort(differences, axis=0, kind="stable")
     differences = np.take_along_axis(differences, order, axis=0)
     smallest = np.exp(log_smallest_square(differences, np.zeros(w.shape[1])))
     phi = np.add.reduce(1.0 / (differences + smallest), axis=0)
-    return product, differences, phi, exists & (product > 0) & np.isfinite(product)
+    return log_pi, differences, phi, exists & positive & np.isfinite(log_pi)
 
 
 def _log_first_zero(differences: Floats, eta: Floats) -> Floats:
@@ -162,10 +163,10 @@ def log_largest_product(differences: Floats, eta: Floats, floor: Floats, gap: fl
         np.maximum.at(best, row, ends.reached)
         known = np.maximum(best, floor)[row]
         # A value above the floor decides where the floor is all that is asked for.
-        open_ = (ends.bound() > known + gap) & (lower < upper * (1 - 1e-15)) & (upper > 1e-300)
+        open_ = (ends.bound() > known + gap) & (lower < upper * (1 - 1e-15)) & (upper > 1e-320)
         open_ &= ~((floor[row] > 0) & (best[row] >= floor[row]))
         row, lower, upper = row[open_], lower[open_], upper[open_]
-        middle = np.where(lower > 0, np.sqrt(lower * upper), upper / 8)
+        middle = np.where(lower > 0, np.sqrt(lower) * np.sqrt(upper), upper / 8)
         row = np.concatenate([row, row])
         lower, upper = np.concatenate([lower, middle]), np.concatenate([middle, upper])
     return best

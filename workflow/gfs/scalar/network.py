@@ -41,7 +41,11 @@ def gradient(w: ArrayLike) -> Floats:
 
 
 def gd_step(w: ArrayLike, eta: ArrayLike) -> Floats:
-    """Return one step of gradient descent, ``g_eta(w) = w - eta grad L(w)`` (equation 13), shape ``(..., D)``."""
+    """Return one step of gradient descent, ``g_eta(w) = w - eta grad L(w)`` (equation 13), shape ``(..., D)``.
+
+    Weights of equal magnitude keep it up to rounding only, so that a network without a gradient flow solution for a tie
+    may seem to have one after a step.
+    """
     weights = as_weights(w)
     return per_network(lambda block, step: block - step * column_gradient(block), weights, as_step_size(eta, weights))
 
@@ -76,7 +80,8 @@ def balances(w: ArrayLike) -> Floats:
     """Return ``b_ij = w_i^2 - w_j^2``, constant under gradient flow (Definition D.1), shape ``(..., D, D)``."""
     weights = as_weights(w)
     left, right = weights[..., :, None], weights[..., None, :]
-    return (left - right) * (left + right)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return (left - right) * (left + right)
 
 
 def column_gradient(w: Floats) -> Floats:

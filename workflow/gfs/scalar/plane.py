@@ -233,8 +233,9 @@ def choose_start(
     )
     if not fits.any():
         raise UserError(
-            f"no start of the plane converges to at most {largest_final} of 2/eta from above it without a rise; widen "
-            "scalar.plane.products or raise scalar.start.largest_final"
+            f"no start of the plane converges to at most {largest_final} of 2/eta from above it without a rise; "
+            "let scalar.plane.gfs_sharpness reach beyond 1, widen scalar.plane.products or raise "
+            "scalar.start.largest_final"
         )
     distance = np.where(fits, np.abs(table["crossing_loss"] - crossing_loss), math.inf)
     return int(np.argmin(distance))

@@ -16,15 +16,15 @@ from gfs.scalar.columns import (
     Floats,
     as_step_size,
     as_weights,
-    column_product,
     fitted,
     per_network,
     scaled_product,
 )
 from gfs.scalar.network import column_gradient
 
-# Below this the smallest square leaves the range of float64, and with it the sharpness.
-_SMALLEST_LOG = -740.0
+# The logarithm of the smallest square is sought down to here; beyond, others dwarf it and it follows from them.
+_SMALLEST_LOG = -690.0
+_NEGLIGIBLE = 1e-280
 
 # Newton's steps are quadratic: after a step this small the error is far below rounding.
 _LAST_STEP = 1e-9
@@ -59,7 +59,11 @@ def gradient_flow_point(w: ArrayLike, product: ArrayLike) -> Floats:
     smallest magnitude is shared.
     """
     weights = as_weights(w)
-    return per_network(_point, weights, fitted(product, weights, "products"))
+
+    def point(block: Floats, product: Floats) -> Floats:
+        return _point(block, np.sign(product), np.log(np.abs(product)))
+
+    return per_network(point, weights, fitted(product, weights, "products"))
 
 
 def gfs_sharpness(w: ArrayLike) -> Floats:
@@ -83,7 +87,9 @@ def gpgd_step(w: ArrayLike, eta: ArrayLike) -> Floats:
     weights = as_weights(w)
 
     def step(block: Floats, eta: Floats) -> Floats:
-        return _point(block, column_product(block - eta * column_gradient(block)))
+        after = block - eta * column_gradient(block)
+        # By its logarithm: the product itself may leave the range of float64.
+        return _point(block, np.multiply.reduce(np.sign(after), axis=0), log_product(np.abs(after)))
 
     return per_network(step, weights, as_step_size(eta, weights))
 
@@ -121,13 +127,26 @@ def squares_above_smallest(w: Floats) -> tuple[Floats, np.ndarray]:
 def log_smallest_square(differences: Floats, log_square: Floats, start: Floats | None = None) -> Floats:
     """Return ``t`` with ``sum_i log(v_i + e^t) = log_square``, for differences v of shape (D, n), shape (n,).
 
-    From a ``start`` to the left of the root the first step passes it, but not the bound to its right.
+    From a ``start`` to the left of the root the first step passes it, but not the bound to its right. NaN where the
+    smallest square is below the range of float64 and some other is hardly above it.
     """
-    bound = np.maximum(log_square / len(differences), _SMALLEST_LOG)
-    t = bound if start is None else np.clip(start, _SMALLEST_LOG, bound)
+    bound = log_square / len(differences)
+    t = np.maximum(bound, _SMALLEST_LOG) if start is None else np.minimum(np.maximum(start, _SMALLEST_LOG), bound)
     if _in_range(differences + np.exp(bound), log_square):
         return _newton(differences, log_square, t, bound)
-    return _newton_in_logarithms(differences, log_square, t, bound)
+    t = _newton_in_logarithms(differences, log_square, t, np.maximum(bound, _SMALLEST_LOG))
+    tiny = t <= _SMALLEST_LOG + 1
+    if tiny.any():
+        t[tiny] = _log_of_tiny(differences[:, tiny], log_square[tiny])
+    return t
+
+
+def _log_of_tiny(differences: Floats, log_square: Floats) -> Floats:
+    """Return ``t`` where ``e^t`` adds nothing to any other square: ``k t = log_square - sum_{v_i > 0} log v_i``."""
+    zero = differences == 0
+    others = np.where(zero, 1.0, differences)
+    t = (log_square - log_product(others)) / np.count_nonzero(zero, axis=0)
+    return np.where(others.min(axis=0) > _NEGLIGIBLE, t, np.nan)
 
 
 def _in_range(squares: Floats, log_square: Floats) -> bool:
@@ -151,7 +170,7 @@ def _newton(differences: Floats, log_square: Floats, t: Floats, bound: Floats) -
         smallest *= np.add.reduce(squares, axis=0)
         step /= smallest
         t = np.minimum(t - step, bound)
-        if not max(step.max(initial=0.0), -step.min(initial=0.0)) > _LAST_STEP:
+        if not (np.abs(step, out=step) > _LAST_STEP).any():
             break
     return t
 
@@ -184,19 +203,18 @@ def log_product(squares: Floats) -> Floats:
     return np.where(near_one, rest, rest + exponent * np.log(2.0))
 
 
-def _point(w: Floats, product: Floats) -> Floats:
+def _point(w: Floats, sign: Floats, log_size: Floats) -> Floats:
+    """Return the points of the classes whose products have this sign (or are zero) and logarithm of magnitude."""
     differences, exists = squares_above_smallest(w)
-    exists &= np.isfinite(product)
     lowest = np.argmin(np.abs(w), axis=0)
+    tied = np.count_nonzero(differences == 0, axis=0) > 1
+    exists &= ~(tied & (sign <= 0)) & (np.isfinite(log_size) | (sign == 0))
     signs = np.where(w < 0, -1.0, 1.0)
     # The smallest weight takes the sign that makes the product's.
-    needed = np.where(product < 0, -1.0, 1.0) * np.multiply.reduce(signs, axis=0)
-    columns = np.arange(w.shape[1])
-    tied = np.count_nonzero(differences == 0, axis=0) > 1
-    exists &= ~(tied & (product <= 0))
-    signs[lowest, columns] *= needed
-    size = np.where(exists & (product != 0), np.abs(product), 1.0)
-    smallest = np.exp(log_smallest_square(differences, 2 * np.log(size)))
-    points = signs * np.sqrt(differences + np.where(product == 0, 0.0, smallest))
-    points[:, ~exists] = np.nan
-    return points
+    signs[lowest, np.arange(w.shape[1])] *= np.where(sign < 0, -1.0, 1.0) * np.multiply.reduce(signs, axis=0)
+    log_smallest = log_smallest_square(differences, np.where(exists & (sign != 0), 2 * log_size, 0.0))
+    log_smallest = np.where(sign == 0, -np.inf, log_smallest)
+    # The smallest weight itself may be in range where its square is not.
+    magnitudes = np.where(differences == 0, np.exp(log_smallest / 2), np.sqrt(differences + np.exp(log_smallest)))
+    magnitudes[:, ~exists] = np.nan
+    return signs * magnitudes

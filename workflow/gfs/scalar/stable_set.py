@@ -4,9 +4,10 @@
 
 Derived: with ``v_i = 1/w_i`` the gradient is ``(pi - 1) pi v`` and the Hessian ``pi ((2 pi - 1) v v^T + (1 - pi)
 diag(v^2))``. A top eigenvector orthogonal to v then has the eigenvalue ``pi (1 - pi) v_i^2`` on at least two weights of
-equal magnitude, and is the top one only where these are the smallest and ``0 < pi <= 1/2``. So M is the minima (product
-one) and, apart from them, points with a product of at most 1/2. Here M is found without that knowledge: by the sign
-changes of ``<grad L, u>`` along lines of shapes at fixed product.
+equal magnitude, and is the top one only where these are the smallest and ``0 < pi <= 1/2``. At ``pi = 0`` only saddles
+belong to M: two weights are zero, and so is the gradient. So M is the minima (product one) and, apart from them, points
+with a product of at most 1/2. Here M is found without that knowledge: by the sign changes of ``<grad L, u>`` along
+lines of shapes at fixed product.
 """
 
 from __future__ import annotations

@@ -89,12 +89,12 @@ def examine(statement: Statement, depth: int, points: int, seed: int) -> Examina
     """Sample a statement at one depth.
 
     Args:
-        points: inside the assumptions, before division by the statement's cost; as many outside, at most 10,000.
+        points: inside the assumptions, before division by the statement's cost; as many outside, at most 2,000.
         seed: of the sample; statement and depth enter too, so that no two samples are the same.
     """
     generator = np.random.default_rng([seed, depth, *statement.id.encode()])
     inside = statement.inside(generator, depth, max(1, points // statement.cost))
-    outside = statement.outside(generator, depth, min(10_000, max(1, points // statement.cost)))
+    outside = statement.outside(generator, depth, min(2_000, max(1, points // statement.cost)))
     failed = _failures(outside, statement.tolerance)
     return Examination(
         statement.id,
@@ -118,8 +118,8 @@ def examine_all(depths: Sequence[int], points: int, seed: int) -> Iterator[Exami
 
 
 def _failures(sample: Sample, tolerance: float) -> np.ndarray:
-    # NaN is a failure: no conclusion can be drawn from it.
-    return ~(sample.margin >= -tolerance)
+    # NaN is a failure, and so is infinity: no conclusion can be drawn from either.
+    return ~((sample.margin >= -tolerance) & (sample.margin < np.inf))
 
 
 def _described(sample: Sample) -> str:
@@ -216,6 +216,22 @@ def _without_condition_2(generator: Generator, depth: int, count: int) -> list[F
     return _where(generator, depth, count, _near_set, lambda w, eta: ~keeps_products(w, eta))
 
 
+def _outside_set(generator: Generator, depth: int, count: int) -> list[Floats]:
+    """Half outside condition 3 alone, half outside the set in any way."""
+    without_3 = _without_condition_3(generator, depth, (count + 1) // 2)
+
+    def draw(generator: Generator, depth: int, count: int) -> tuple[Floats, Floats]:
+        w, eta = _near_set(generator, depth, count)
+        return gradient_flow_point(w, generator.uniform(1, 6, size=count)), eta
+
+    others = _where(generator, depth, count, draw, lambda w, eta: ~in_invariant_set(w, eta) & (_step_sign(w, eta) > 0))
+    return [np.concatenate([a, b])[:count] for a, b in zip(without_3, others, strict=True)]
+
+
+def _step_sign(w: Floats, eta: Floats) -> Floats:
+    return np.sign(product(gd_step(w, eta)))
+
+
 def _without_condition_3(generator: Generator, depth: int, count: int) -> list[Floats]:
     def draw(generator: Generator, depth: int, count: int) -> tuple[Floats, Floats]:
         return _near_set(generator, depth, count, reach=1.6)
@@ -251,55 +267,65 @@ def _below_threshold(
     return w, eta, delta
 
 
-# Steps followed; at rate (1 - delta)^(k/2) the error falls below rounding in fewer for all but the smallest delta.
-_STEPS = 400
-# Errors below this are rounding, of which nothing can be said.
+# Losses and errors below these are rounding, of which nothing can be said; runs are followed until there.
 _ROUNDING = 1e-12
+_MAX_STEPS = 20_000
 
 
 def _theorem_33(generator: Generator, depth: int, count: int, judge: Callable[..., Floats], **region: float) -> Sample:
+    """Follow runs until their loss is rounding, or beyond 100 (outside the assumptions), or for ever."""
     w, eta, delta = _below_threshold(generator, depth, count, largest_delta=0.4, **region)
     margin = np.full(count, np.inf)
-    current = w
-    for step in range(1, _STEPS + 1):
-        following = gd_step(current, eta)
-        margin = np.fmin(margin, judge(w, eta, delta, step, current, following))
-        current = following
+    row, current = np.arange(count), w
+    for step in range(1, _MAX_STEPS + 1):
+        following = gd_step(current, eta[row])
+        margin[row] = np.minimum(margin[row], judge(w[row], eta[row], delta[row], step, current, following))
+        going = ~((loss(following) <= _ROUNDING**2) | (loss(following) > 100))
+        row, current = row[going], following[going]
+        if not len(row):
+            break
+    # What has neither converged nor diverged has not been shown to converge.
+    margin[row] = np.minimum(margin[row], -1.0)
     return Sample(margin, {"w": w, "eta": eta, "delta": delta})
 
 
 def _stays_above(w: Floats, eta: Floats, delta: Floats, step: int, current: Floats, following: Floats) -> Floats:
-    return np.asarray(gfs_sharpness(following) * eta / (2 * (1 - delta)) - 1)
+    """The share that is left of the way from ``(2 - delta) / eta`` to the bound."""
+    return np.asarray((gfs_sharpness(following) * eta - 2 * (1 - delta)) / delta)
 
 
 def _decays(w: Floats, eta: Floats, delta: Floats, step: int, current: Floats, following: Floats) -> Floats:
     reached = loss(following)
     bound = step * np.log1p(-delta) + np.log(loss(w))
-    return np.where(reached < _ROUNDING**2, np.inf, bound - np.log(np.maximum(reached, 1e-300)))
+    return np.where(reached <= _ROUNDING**2, np.inf, bound - np.log(np.maximum(reached, 1e-300)))
 
 
 def _settles(w: Floats, eta: Floats, delta: Floats, step: int, current: Floats, following: Floats) -> Floats:
-    """The movement per step is below the gradient's bound, which the decay of the loss makes summable."""
+    """The movement per step is below a bound that is summable."""
     moved = np.linalg.norm(following - current, axis=-1)
-    # |grad L| <= sqrt(2 L) sqrt(sum_i (pi / w_i)^2), and near the minimum the sum is at most 1.5 phi.
+    # |grad L| = sqrt(2 L) sqrt(sum_i (pi / w_i)^2), and near the minimum the sum is at most 1.5 phi.
     bound = eta * np.sqrt(2 * loss(w)) * (1 - delta) ** ((step - 1) / 2) * np.sqrt(1.5 * 2 / eta)
-    return np.where(loss(current) < _ROUNDING**2, np.inf, 1 - moved / bound)
+    return 1 - moved / np.maximum(bound, 1e-200)
 
 
 def _gpgd_decay(generator: Generator, depth: int, count: int, **region: float) -> Sample:
     w, eta, delta = _below_threshold(generator, depth, count, largest_delta=0.5, **region)
     first = product(w) - 1
     margin = np.full(count, np.inf)
-    error, current = first, w
-    for step in range(1, _STEPS + 1):
-        current = gpgd_step(current, eta)
+    row, error, current = np.arange(count), first, w
+    for step in range(1, _MAX_STEPS + 1):
+        current = gpgd_step(current, eta[row])
         new_error = product(current) - 1
-        visible = np.abs(new_error) > _ROUNDING
-        decay = (step / 2) * np.log1p(-delta) + np.log(np.abs(first)) - np.log(np.maximum(np.abs(new_error), 1e-300))
-        margin = np.fmin(margin, np.where(visible, np.where(new_error * error < 0, decay, -1.0), np.inf))
-        error = new_error
-        if not visible.any():
+        decay = (step / 2) * np.log1p(-delta[row]) + np.log(np.abs(first[row] / new_error))
+        seen = np.where(new_error * error < 0, decay, np.where(np.isnan(new_error), np.nan, -1.0))
+        visible = ~(np.abs(new_error) <= _ROUNDING)
+        margin[row] = np.minimum(margin[row], np.where(visible, seen, np.inf))
+        row, error, current = row[visible], new_error[visible], current[visible]
+        failed = ~(margin[row] >= 0)
+        row, error, current = row[~failed], error[~failed], current[~failed]
+        if not len(row):
             break
+    margin[row] = np.minimum(margin[row], -1.0)
     return Sample(margin, {"w": w, "eta": eta, "delta": delta})
 
 
@@ -369,9 +395,20 @@ def _two_steps(generator: Generator, depth: int, count: int, *, above: bool) -> 
         return in_invariant_set(w, eta) & (product(after) >= 1) & (overshoots == above)
 
     w, eta = _where(generator, depth, count, _near_set, keep)
+    return Sample(1 - product(gd_step(gd_step(w, eta), eta)), {"w": w, "eta": eta})
+
+
+def _two_steps_compared(generator: Generator, depth: int, count: int, *, above: bool) -> Sample:
+    """The product after two steps less that after two GPGD steps; ``above``: the first step leads to at least one."""
+    w, eta = _where(
+        generator,
+        depth,
+        count,
+        _near_set,
+        lambda w, eta: in_invariant_set(w, eta) & ((product(gd_step(w, eta)) >= 1) == above),
+    )
     descended = product(gd_step(gd_step(w, eta), eta))
-    preserved = product(gpgd_step(gpgd_step(w, eta), eta))
-    return Sample(np.minimum(descended - preserved, 1 - descended), {"w": w, "eta": eta})
+    return Sample(descended - product(gpgd_step(gpgd_step(w, eta), eta)), {"w": w, "eta": eta})
 
 
 def _nested(generator: Generator, depth: int, count: int, *, smaller: bool) -> Sample:
@@ -415,26 +452,26 @@ def _with(function: Callable[..., Sample], **settings: Any) -> Callable[[Generat
 # Twice the error of a GFS sharpness, tested to be below 1e-13; the same for logarithms of products.
 _TWO_ERRORS = 2e-13
 
-_NEAR = {"largest_error": 0.1}
+_NEAR = {"largest_error": 0.2}
 _FAR = {"largest_error": 8.0, "least_error": 2.0}
 
 STATEMENTS: tuple[Statement, ...] = (
     Statement("theorem-3.2-invariance", "w in S: g(w) is in S", _of(_invariance, _in_set),
               "condition 2", _of(_invariance, _without_condition_2)),
     Statement("theorem-3.2-monotone", "w in S: phi(g(w)) <= phi(w)", _of(_monotone, _in_set),
-              "condition 3", _of(_monotone, _without_condition_3), _TWO_ERRORS),
+              "w in S (for half of the points condition 3 alone)", _of(_monotone, _outside_set), _TWO_ERRORS),
     Statement("theorem-3.3-bound",
-              "w in S, phi = (2 - delta)/eta, delta <= 0.4, loss <= delta^2/200 (the constant is chosen here): phi >= "
+              "w in S, phi = (2 - delta)/eta, delta <= 0.4, loss <= delta^2/50 (the constant is chosen here): phi >= "
               "2 (1 - delta)/eta from then on", _with(_theorem_33, judge=_stays_above, **_NEAR),
-              "the bound on the loss", _with(_theorem_33, judge=_stays_above, **_FAR), _TWO_ERRORS, 10),
+              "the bound on the loss", _with(_theorem_33, judge=_stays_above, **_FAR), _TWO_ERRORS, 2),
     Statement("theorem-3.3-rate",
               "... and the loss after k steps is at most (1 - delta)^k times that at the start (rate chosen here)",
               _with(_theorem_33, judge=_decays, **_NEAR),
-              "the bound on the loss", _with(_theorem_33, judge=_decays, **_FAR), 0.0, 10),
+              "the bound on the loss", _with(_theorem_33, judge=_decays, **_FAR), 0.0, 2),
     Statement("theorem-3.3-convergence",
-              "... and step k moves by at most (3 eta)^(1/2) (2 L)^(1/2) (1 - delta)^((k-1)/2) (derived), so the "
-              "iterates converge", _with(_theorem_33, judge=_settles, **_NEAR),
-              "the bound on the loss", _with(_theorem_33, judge=_settles, **_FAR), 0.0, 10),
+              "... and step k moves by at most (3 eta)^(1/2) (2 L)^(1/2) (1 - delta)^((k-1)/2) (chosen here "
+              "with the rate), which is summable: the iterates converge", _with(_theorem_33, judge=_settles, **_NEAR),
+              "the bound on the loss", _with(_theorem_33, judge=_settles, **_FAR), 0.0, 2),
     Statement("lemma-3.7", "u less unbalanced than v, equal products: v log-majorises u",
               _with(_majorisation, largest_factor=1.0), "less unbalanced", _with(_majorisation, largest_factor=2.0),
               _TWO_ERRORS),
@@ -452,17 +489,22 @@ STATEMENTS: tuple[Statement, ...] = (
               "w in S", _of(_balancing, _large_steps), 1e-13),
     Statement("lemma-3.11", "w in S: g(w) has the signs of w", _of(_signs, _in_set),
               "condition 2", _of(_signs, _without_condition_2)),
-    Statement("lemma-3.12", "w in S: phi(g(w)) >= phi(w) (1 - (eta phi(w) (pi - 1) max(1, pi))^2) (derived)",
-              _sharpness_change, "the bound: a twentieth of it", _with(_sharpness_change, factor=0.05), _TWO_ERRORS),
+    Statement("lemma-3.12", "w in S: phi(g(w)) >= phi(w) (1 - (eta phi(w) (pi - 1) max(1, pi))^2) (derived; "
+              "the paper's own bound and its condition are lost, and this one is about ten times what is observed)",
+              _sharpness_change,
+              "nothing; with a twentieth of the bound", _with(_sharpness_change, factor=0.05), _TWO_ERRORS),
     Statement("lemma-3.13",
               "phi = (2 - delta)/eta, delta <= 0.5, |pi - 1| <= delta/5 (chosen here): after k GPGD steps the error is "
               "at most (1 - delta)^(k/2) times the first (the rate is chosen here), and it changes sign at each step",
               _with(_gpgd_decay, largest_error=0.2),
-              "|pi - 1| small", _with(_gpgd_decay, largest_error=1.5, least_error=1.0), 0.0, 10),
-    Statement("lemma-3.14",
-              "w in S, pi(g(w)) >= 1, phi(g(w)) >= 1/eta (chosen here): two GPGD steps lead to a product at most that "
-              "of two steps of gradient descent, and that is at most 1", _with(_two_steps, above=True),
-              "phi(g(w)) >= 1/eta", _with(_two_steps, above=False), 1e-13),
+              "|pi - 1| small", _with(_gpgd_decay, largest_error=1.5, least_error=1.0), 0.0, 2),
+    Statement("lemma-3.14-bound",
+              "w in S, pi(g(w)) >= 1: two steps of gradient descent lead to a product at least that of two GPGD steps",
+              _with(_two_steps_compared, above=True),
+              "pi(g(w)) >= 1", _with(_two_steps_compared, above=False), 1e-13),
+    Statement("lemma-3.14-side",
+              "... and, if phi(g(w)) >= 1/eta (chosen here), of at most 1, so that the loss is at most that of GPGD",
+              _with(_two_steps, above=True), "phi(g(w)) >= 1/eta", _with(_two_steps, above=False), 1e-13),
     Statement("lemma-I.1", "w in S_eta, a smaller step size: w is in its S", _with(_nested, smaller=True),
               "smaller", _with(_nested, smaller=False)),
     Statement("appendix-A-gradient",

@@ -108,7 +108,7 @@ def figure_3(settings: Mapping[str, Any], *, points: int = 500, threads: int = 2
             threads=threads,
         )
         seconds = time.perf_counter() - started
-        steps = f"{found.steps.sum():.3g} steps, {threads} threads"
+        steps = f"{found.steps.sum():.3g} steps, {threads} thread{'s' if threads > 1 else ''}"
         what = f"figure 3, {points} x {points} starts, {name} ({steps})"
         rows.append({"what": what, "measured": seconds, "unit": "s", "wanted": "" if track else "< 20 s"})
     return rows
@@ -151,8 +151,8 @@ def markdown(rows: Sequence[Mapping[str, Any]], scaled: pd.DataFrame, machine: s
         "|---|---|---|",
         *(f"| {row['what']} | {row['measured']:.3g} {row['unit']} | {row['wanted']} |" for row in rows),
         "",
-        "Nanoseconds per point of the GFS sharpness, by depth and number of points (picture: `scalar.png`); the last "
-        "column is what reading the weights from memory once takes.",
+        "Nanoseconds per point of the GFS sharpness, by depth and number of points (picture: `scalar.png`; sizes beyond "
+        "80 million weights are left out); the last column is what reading the weights from memory once takes.",
         "",
     ]
     counts = sorted(scaled["points"].unique())

@@ -7,13 +7,14 @@ is our choice, as the paper's text has lost its own; sharpness and 2/eta scale w
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from gfs.regression.convex import ConeProgram
 
 Floats = NDArray[np.float64]
 Solver = Literal["newton", "cvxpy"]
@@ -103,7 +104,7 @@ class SquaredRegression:
             ValueError: an unknown solver, or no interpolator exists.
         """
         plus, minus = self._weights(u_plus, u_minus)
-        self._require_interpolator()
+        self.require_interpolator()
         if solver == "newton":
             squares = self._newton(plus**2, minus**2)
         elif solver == "cvxpy":
@@ -139,7 +140,7 @@ class SquaredRegression:
         with np.errstate(over="ignore", invalid="ignore"):
             return (plus**2 - minus**2) @ self.X.T - self.y
 
-    def _require_interpolator(self) -> None:
+    def require_interpolator(self) -> None:
         if not self._interpolates:
             raise ValueError(
                 f"no beta interpolates the data: y is not in the range of X ({self.samples} samples in "
@@ -209,8 +210,8 @@ class SquaredRegression:
         return grown.reshape(p.shape), shrunk.reshape(q.shape), nu.reshape(*p.shape[:-1], self.samples)
 
     @cached_property
-    def _convex_problem(self) -> _ConvexProblem:
-        return _ConvexProblem(self.X, self.y)
+    def _convex_problem(self) -> ConeProgram:
+        return ConeProgram(self.X, self.y)
 
     def _with_certificate(
         self, plus: Floats, minus: Floats, grown: Floats, shrunk: Floats, nu: Floats
@@ -225,63 +226,6 @@ class SquaredRegression:
             residual=np.linalg.norm(constraint, axis=-1) / np.maximum(scale, 1e-300),
             duality_gap=(primal - dual) / (1 + np.abs(primal)),
         )
-
-
-class _ConvexProblem:
-    """``minimise KL(P || p) + KL(Q || q)`` subject to ``X (P - Q) = y`` in cvxpy, compiled once for all p and q."""
-
-    def __init__(self, X: Floats, y: Floats) -> None:
-        import cvxpy as cp
-
-        self.samples, dimension = X.shape
-        self.grown = cp.Variable(dimension, nonneg=True)
-        self.shrunk = cp.Variable(dimension, nonneg=True)
-        self.log_p = cp.Parameter(dimension)
-        self.log_q = cp.Parameter(dimension)
-        self.constraint = X @ (self.grown - self.shrunk) == y
-        # KL(P || p) = sum_i P_i log(P_i / p_i) - P_i + p_i; the constant p_i is left out.
-        objective = (
-            -cp.sum(cp.entr(self.grown)) - self.log_p @ self.grown - cp.sum(self.grown)
-            - cp.sum(cp.entr(self.shrunk)) - self.log_q @ self.shrunk - cp.sum(self.shrunk)
-        )  # fmt: skip
-        self.problem = cp.Problem(cp.Minimize(objective), [self.constraint])
-
-    def solve(self, p: Floats, q: Floats) -> tuple[Floats, Floats, Floats]:
-        import cvxpy as cp
-
-        self.log_p.value, self.log_q.value = np.log(p), np.log(q)
-        with warnings.catch_warnings():
-            # Clarabel says when these tolerances are out of its reach; the certificate decides whether that matters.
-            warnings.filterwarnings("ignore", "Solution may be inaccurate")
-            self.problem.solve(solver=cp.CLARABEL, tol_gap_abs=1e-12, tol_gap_rel=1e-12, tol_feas=1e-12, max_iter=500)
-        if self.problem.status not in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE):
-            return np.full_like(p, np.nan), np.full_like(q, np.nan), np.full(self.samples, np.nan)
-        values = (self.grown.value, self.shrunk.value, -self.constraint.dual_value)
-        grown, shrunk, nu = (np.asarray(value, dtype=np.float64) for value in values)
-        return grown, shrunk, nu
-
-
-def flattest_sharpness(X: ArrayLike, y: ArrayLike) -> float:
-    """Return ``S_flat``, the sharpness of the flattest interpolator (Appendix B.3).
-
-    ``min lambda_max((4/N) X diag(p + q) X^T)`` over ``p, q >= 0`` with ``X (p - q) = y``: a semidefinite program,
-    solved by cvxpy and Clarabel.
-
-    Raises:
-        ValueError: no interpolator exists, or the solver did not reach an optimum.
-    """
-    import cvxpy as cp
-
-    model = SquaredRegression(X, y)
-    model._require_interpolator()
-    p = cp.Variable(model.dimension, nonneg=True)
-    q = cp.Variable(model.dimension, nonneg=True)
-    gram = 4 / model.samples * model.X @ cp.diag(p + q) @ model.X.T
-    problem = cp.Problem(cp.Minimize(cp.lambda_max((gram + gram.T) / 2)), [model.X @ (p - q) == model.y])
-    value: Any = problem.solve(solver=cp.CLARABEL)
-    if problem.status != cp.OPTIMAL:
-        raise ValueError(f"the flattest interpolator was not found: the solver's status is {problem.status!r}")
-    return float(value)
 
 
 def _divergence(P: Floats, p: Floats) -> Floats:
