@@ -151,8 +151,8 @@ def markdown(rows: Sequence[Mapping[str, Any]], scaled: pd.DataFrame, machine: s
         "|---|---|---|",
         *(f"| {row['what']} | {row['measured']:.3g} {row['unit']} | {row['wanted']} |" for row in rows),
         "",
-        "Nanoseconds per point of the GFS sharpness, by depth and number of points (picture: `scalar.png`; sizes beyond "
-        "80 million weights are left out); the last column is what reading the weights from memory once takes.",
+        "Nanoseconds per point of the GFS sharpness, by depth and number of points (picture: `scalar.png`; sizes "
+        "beyond 80 million weights are left out); the last column is what reading the weights from memory once takes.",
         "",
     ]
     counts = sorted(scaled["points"].unique())
