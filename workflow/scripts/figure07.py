@@ -18,17 +18,15 @@ def draw(points, products):
     label = rf"$2/\eta$ ($\eta = {2 / threshold:.3g}$)"
     axes[0].axhline(1, color=plotting.THRESHOLD_COLOUR, linestyle=(0, (4, 2)), linewidth=0.8, label=label)
     axes[0].set_ylabel(r"sharpness in units of $2/\eta$")
-    plotting.note(
-        axes[0],
-        f"shaded: products {points['product'].min():.2g} to {points['product'].max():.2g}",
-        corner="lower right",
-    )
+    lowest, largest = points["product"].min(), points["product"].max()
+    for panel in axes:
+        panel.axvspan(lowest, largest, color=plotting.DESCENT_COLOUR, alpha=0.1, linewidth=0,
+                      label=f"products {lowest:.2g} to {largest:.2g}")  # fmt: skip
     plotting.legend_above(axes[0])
     axes[1].plot(products["product"], products["least_cosine"], ".-", color=plotting.DESCENT_COLOUR, markersize=2.5)
     axes[1].set_ylabel(r"least $|\cos(\nabla L, u)|$ of stable $w$")
     axes[1].set_xlabel(r"product $\pi(w)$")
     for panel, letter in zip(axes, "ab", strict=True):
-        panel.axvspan(points["product"].min(), points["product"].max(), color=plotting.DESCENT_COLOUR, alpha=0.1)
         plotting.panel_letter(panel, letter)
     return figure
 
