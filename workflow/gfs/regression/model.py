@@ -7,6 +7,7 @@ is our choice, as the paper's text has lost its own; sharpness and 2/eta scale w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -14,13 +15,19 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gfs.regression.convex import ConeProgram
+from gfs.regression.convex import ConeProgram, minimise_potential
 
 Floats = NDArray[np.float64]
-Solver = Literal["newton", "cvxpy"]
+# P, Q and the multiplier nu from p and q of one start.
+OneStart = Callable[[Floats, Floats], tuple[Floats, Floats, Floats]]
+
+Solver = Literal["newton", "cvxpy", "scipy"]
 
 # A solution must interpolate to this relative accuracy and close its duality gap, or it is not used.
 CERTIFICATE_TOLERANCE = 1e-6
+
+# Singular values of X below this, relative to the largest, are taken for rounding.
+_RANK_TOLERANCE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -97,8 +104,11 @@ class SquaredRegression:
 
         Args:
             u_plus, u_minus: the start, shape (..., d).
-            solver: ``"newton"``, the dual with one variable per sample, batched; or ``"cvxpy"``, the primal as written
-                above, by Clarabel, one start after the other.
+            solver: ``"newton"``, the dual with one variable per sample, batched; ``"cvxpy"``, the primal as written
+                above, by Clarabel; or ``"scipy"``, equation 7 by ``scipy.optimize`` (SLSQP), as the paper did. The
+                last two take one start after the other.
+
+        A start that is not finite, and one from which a solver finds no optimum, has a certificate that fails.
 
         Raises:
             ValueError: an unknown solver, or no interpolator exists.
@@ -108,9 +118,11 @@ class SquaredRegression:
         if solver == "newton":
             squares = self._newton(plus**2, minus**2)
         elif solver == "cvxpy":
-            squares = self._cvxpy(plus**2, minus**2)
+            squares = self._one_by_one(self._by_cvxpy, plus**2, minus**2)
+        elif solver == "scipy":
+            squares = self._one_by_one(self._by_scipy, plus**2, minus**2)
         else:
-            raise ValueError(f"unknown solver {solver!r}; choose 'newton' or 'cvxpy'")
+            raise ValueError(f"unknown solver {solver!r}; choose 'newton', 'cvxpy' or 'scipy'")
         return self._with_certificate(plus, minus, *squares)
 
     def gfs_sharpness(self, u_plus: ArrayLike, u_minus: ArrayLike, solver: Solver = "newton") -> Floats:
@@ -140,6 +152,30 @@ class SquaredRegression:
         with np.errstate(over="ignore", invalid="ignore"):
             return (plus**2 - minus**2) @ self.X.T - self.y
 
+    @property
+    def rows(self) -> Floats:
+        """An orthonormal basis A of the rows of X, shape (r, d): ``A beta = b`` says what ``X beta = y`` does.
+
+        The solvers take it, so that neither the condition of X nor repeated samples slow them down.
+        """
+        return self._reduced[0]
+
+    @property
+    def targets(self) -> Floats:
+        """The right side b, shape (r,)."""
+        return self._reduced[1]
+
+    @property
+    def rank(self) -> int:
+        """The rank r of X."""
+        return len(self.targets)
+
+    @cached_property
+    def _reduced(self) -> tuple[Floats, Floats]:
+        left, values, right = np.linalg.svd(self.X, full_matrices=False)
+        kept = values > _RANK_TOLERANCE * values.max(initial=0.0)
+        return right[kept], (left[:, kept].T @ self.y) / values[kept]
+
     def require_interpolator(self) -> None:
         if not self._interpolates:
             raise ValueError(
@@ -153,14 +189,14 @@ class SquaredRegression:
         return bool(np.linalg.norm(self.X @ beta - self.y) <= 1e-8 * max(float(np.linalg.norm(self.y)), 1e-300))
 
     def _newton(self, p: Floats, q: Floats) -> tuple[Floats, Floats, Floats]:
-        """Minimise the dual ``sum_i p_i e^{z_i} + q_i e^{-z_i} - <y, nu>``, ``z = X^T nu``, by damped Newton steps.
+        """Minimise the dual ``sum_i p_i e^{z_i} + q_i e^{-z_i} - <b, nu>``, ``z = A^T nu``, by damped Newton steps.
 
-        Each step solves with the Hessian ``X diag(p e^z + q e^-z) X^T`` and is halved until the dual, which is convex,
+        Each step solves with the Hessian ``A diag(p e^z + q e^-z) A^T`` and is halved until the dual, which is convex,
         falls by a quarter of what its slope promises.
         """
         batch = p.shape[:-1]
         p, q = p.reshape(-1, self.dimension), q.reshape(-1, self.dimension)
-        nu = np.zeros((len(p), self.samples))
+        nu = np.zeros((len(p), self.rank))
         active = np.arange(len(p))[np.isfinite(p).all(axis=-1) & np.isfinite(q).all(axis=-1)]
         for _ in range(200):
             step, decrement = self._newton_step(p[active], q[active], nu[active])
@@ -171,15 +207,15 @@ class SquaredRegression:
             active = active[going_on]
             if not len(active):
                 break
-        z = nu @ self.X
+        z = nu @ self.rows
         shape = (*batch, self.dimension)
-        return (p * np.exp(z)).reshape(shape), (q * np.exp(-z)).reshape(shape), nu.reshape(*batch, self.samples)
+        return (p * np.exp(z)).reshape(shape), (q * np.exp(-z)).reshape(shape), nu.reshape(*batch, self.rank)
 
     def _newton_step(self, p: Floats, q: Floats, nu: Floats) -> tuple[Floats, Floats]:
-        z = nu @ self.X
+        z = nu @ self.rows
         grown, shrunk = p * np.exp(z), q * np.exp(-z)
-        slope = (grown - shrunk) @ self.X.T - self.y
-        hessian = (self.X * (grown + shrunk)[:, None, :]) @ self.X.T
+        slope = (grown - shrunk) @ self.rows.T - self.targets
+        hessian = (self.rows * (grown + shrunk)[:, None, :]) @ self.rows.T
         step = -_solve_positive(hessian, slope)
         return step, -np.sum(slope * step, axis=-1)
 
@@ -197,21 +233,30 @@ class SquaredRegression:
         return np.where(enough, length, 0.0)
 
     def _dual(self, p: Floats, q: Floats, nu: Floats) -> Floats:
-        z = nu @ self.X
-        return np.sum(p * np.exp(z) + q * np.exp(-z), axis=-1) - nu @ self.y
+        z = nu @ self.rows
+        return np.sum(p * np.exp(z) + q * np.exp(-z), axis=-1) - nu @ self.targets
 
-    def _cvxpy(self, p: Floats, q: Floats) -> tuple[Floats, Floats, Floats]:
-        if not (p > 0).all() or not (q > 0).all():
-            raise ValueError("solver 'cvxpy' needs weights that are finite and not zero; use 'newton'")
-        problem = self._convex_problem
-        flat_p, flat_q = p.reshape(-1, self.dimension), q.reshape(-1, self.dimension)
-        results = [problem.solve(row_p, row_q) for row_p, row_q in zip(flat_p, flat_q, strict=True)]
-        grown, shrunk, nu = (np.array(part) for part in zip(*results, strict=True))
-        return grown.reshape(p.shape), shrunk.reshape(q.shape), nu.reshape(*p.shape[:-1], self.samples)
+    def _one_by_one(self, solve: OneStart, p: Floats, q: Floats) -> tuple[Floats, Floats, Floats]:
+        batch = p.shape[:-1]
+        rows_p, rows_q = p.reshape(-1, self.dimension), q.reshape(-1, self.dimension)
+        grown, shrunk = np.full_like(rows_p, np.nan), np.full_like(rows_q, np.nan)
+        nu = np.full((len(rows_p), self.rank), np.nan)
+        for i in np.flatnonzero(np.isfinite(rows_p).all(axis=-1) & np.isfinite(rows_q).all(axis=-1)):
+            grown[i], shrunk[i], nu[i] = solve(rows_p[i], rows_q[i])
+        return grown.reshape(p.shape), shrunk.reshape(q.shape), nu.reshape(*batch, self.rank)
+
+    def _by_cvxpy(self, p: Floats, q: Floats) -> tuple[Floats, Floats, Floats]:
+        pattern = (p > 0).tobytes() + (q > 0).tobytes()
+        if pattern not in self._cone_programs:
+            self._cone_programs[pattern] = ConeProgram(self.rows, self.targets, p > 0, q > 0)
+        return self._cone_programs[pattern].solve(p, q)
+
+    def _by_scipy(self, p: Floats, q: Floats) -> tuple[Floats, Floats, Floats]:
+        return minimise_potential(self.rows, self.targets, p, q)
 
     @cached_property
-    def _convex_problem(self) -> ConeProgram:
-        return ConeProgram(self.X, self.y)
+    def _cone_programs(self) -> dict[bytes, ConeProgram]:
+        return {}
 
     def _with_certificate(
         self, plus: Floats, minus: Floats, grown: Floats, shrunk: Floats, nu: Floats
