@@ -77,7 +77,9 @@ def test_conserved_products_and_certificate(model, start):
 
 
 def test_a_failed_certificate_is_not_used(model, start, monkeypatch):
-    monkeypatch.setattr(SquaredRegression, "_newton", lambda self, p, q: (p, q, np.zeros((*p.shape[:-1], self.rank))))
+    monkeypatch.setattr(
+        SquaredRegression, "_newton", lambda self, p, q, _: (p, q, np.zeros((*p.shape[:-1], self.rank)))
+    )
     assert np.isnan(model.gfs_sharpness(*start)).all()
 
 
@@ -159,6 +161,41 @@ def test_flattest_interpolator_of_labels_of_zero_is_flat():
 def test_unknown_ways_to_the_flattest_interpolator_are_refused(model):
     with pytest.raises(ValueError, match="unknown method 'newton'; choose 'sdp' or 'dykstra'"):
         flattest_sharpness(model.X, model.y, "newton")
+
+
+def descent(model, scale=0.1, fraction=0.9, steps=400):
+    """Iterates of gradient descent near the edge of stability."""
+    eta = fraction * 2 / flattest_sharpness(model.X, model.y)
+    plus, minus = [np.full(model.dimension, scale)], [np.full(model.dimension, scale)]
+    for _ in range(steps):
+        slopes = model.gradient(plus[-1], minus[-1])
+        plus.append(plus[-1] - eta * slopes[0])
+        minus.append(minus[-1] - eta * slopes[1])
+    return np.array(plus), np.array(minus)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 95, 96, 400])
+def test_along_a_trajectory_as_one_by_one(model, steps):
+    iterates = descent(model, steps=steps)
+    followed = model.gradient_flow_solution(*iterates, trajectory=True)
+    alone = model.gradient_flow_solution(*iterates)
+    assert followed.certified.all()
+    np.testing.assert_allclose(followed.u_plus, alone.u_plus, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(followed.u_minus, alone.u_minus, rtol=1e-9, atol=1e-12)
+
+
+def test_a_trajectory_that_jumps_is_solved_all_the_same(model):
+    generator = np.random.default_rng(0)
+    starts = np.exp(2 * generator.normal(size=(2, 300, 14)))
+    starts[0, ::7, :5] = 0.0
+    starts[0, 150] = np.nan
+    followed = model.gradient_flow_solution(*starts, trajectory=True)
+    alone = model.gradient_flow_solution(*starts)
+    np.testing.assert_array_equal(followed.certified, alone.certified)
+    assert not followed.certified[150]
+    assert followed.certified.sum() > 250
+    good = followed.certified
+    np.testing.assert_allclose(followed.u_plus[good], alone.u_plus[good], rtol=1e-7, atol=1e-9)
 
 
 def hard_case(name):

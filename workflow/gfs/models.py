@@ -120,7 +120,7 @@ class SquaredRegressionRun:
         return w
 
     def gfs(self, weights: Array, report: Report | None = None) -> list[GFSPoint]:
-        solution = self.model.gradient_flow_solution(*self._split(weights))
+        solution = self.model.gradient_flow_solution(*self._split(weights), trajectory=True)
         values = self.model.sharpness_at_interpolator(solution.u_plus, solution.u_minus)
         losses = self.model.loss(solution.u_plus, solution.u_minus)
         return [

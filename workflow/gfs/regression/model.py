@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gfs.regression.convex import ConeProgram, minimise_potential
+from gfs.regression.newton import Dual
 
 Floats = NDArray[np.float64]
 # P, Q and the multiplier nu from p and q of one start.
@@ -95,7 +96,7 @@ class SquaredRegression:
         return _largest_eigenvalue(hessian)
 
     def gradient_flow_solution(
-        self, u_plus: ArrayLike, u_minus: ArrayLike, solver: Solver = "newton"
+        self, u_plus: ArrayLike, u_minus: ArrayLike, solver: Solver = "newton", *, trajectory: bool = False
     ) -> GradientFlowSolution:
         """Return the limit of gradient flow from ``(u_+, u_-)`` as the solution of a convex problem (equation 7).
 
@@ -107,6 +108,8 @@ class SquaredRegression:
             solver: ``"newton"``, the dual with one variable per sample, batched; ``"cvxpy"``, the primal as written
                 above, by Clarabel; or ``"scipy"``, equation 7 by ``scipy.optimize`` (SLSQP), as the paper did. The
                 last two take one start after the other.
+            trajectory: the starts are consecutive iterates of one run, which Newton's method then follows at a fraction
+                of the cost; shape (n, d).
 
         A start that is not finite, and one from which a solver finds no optimum, has a certificate that fails.
 
@@ -116,7 +119,7 @@ class SquaredRegression:
         plus, minus = self._weights(u_plus, u_minus)
         self.require_interpolator()
         if solver == "newton":
-            squares = self._newton(plus**2, minus**2)
+            squares = self._newton(plus**2, minus**2, trajectory)
         elif solver == "cvxpy":
             squares = self._one_by_one(self._by_cvxpy, plus**2, minus**2)
         elif solver == "scipy":
@@ -188,53 +191,17 @@ class SquaredRegression:
         beta = np.linalg.lstsq(self.X, self.y, rcond=None)[0]
         return bool(np.linalg.norm(self.X @ beta - self.y) <= 1e-8 * max(float(np.linalg.norm(self.y)), 1e-300))
 
-    def _newton(self, p: Floats, q: Floats) -> tuple[Floats, Floats, Floats]:
-        """Minimise the dual ``sum_i p_i e^{z_i} + q_i e^{-z_i} - <b, nu>``, ``z = A^T nu``, by damped Newton steps.
+    def _newton(self, p: Floats, q: Floats, trajectory: bool) -> tuple[Floats, Floats, Floats]:
+        flat_p, flat_q = p.reshape(-1, self.dimension), q.reshape(-1, self.dimension)
+        nu = (self._dual.solve_along if trajectory else self._dual.solve)(flat_p, flat_q)
+        nu = nu.reshape(*p.shape[:-1], self.rank)
+        with np.errstate(over="ignore", invalid="ignore"):
+            z = nu @ self.rows
+            return p * np.exp(z), q * np.exp(-z), nu
 
-        Each step solves with the Hessian ``A diag(p e^z + q e^-z) A^T`` and is halved until the dual, which is convex,
-        falls by a quarter of what its slope promises.
-        """
-        batch = p.shape[:-1]
-        p, q = p.reshape(-1, self.dimension), q.reshape(-1, self.dimension)
-        nu = np.zeros((len(p), self.rank))
-        active = np.arange(len(p))[np.isfinite(p).all(axis=-1) & np.isfinite(q).all(axis=-1)]
-        for _ in range(200):
-            step, decrement = self._newton_step(p[active], q[active], nu[active])
-            length = self._line_search(p[active], q[active], nu[active], step, decrement)
-            nu[active] += length[:, None] * step
-            # decrement^2 / 2 estimates the distance to the minimum; a zero length means that rounding has won.
-            going_on = (decrement > 1e-28 * (1 + np.sum(p[active] + q[active], axis=-1))) & (length > 0)
-            active = active[going_on]
-            if not len(active):
-                break
-        z = nu @ self.rows
-        shape = (*batch, self.dimension)
-        return (p * np.exp(z)).reshape(shape), (q * np.exp(-z)).reshape(shape), nu.reshape(*batch, self.rank)
-
-    def _newton_step(self, p: Floats, q: Floats, nu: Floats) -> tuple[Floats, Floats]:
-        z = nu @ self.rows
-        grown, shrunk = p * np.exp(z), q * np.exp(-z)
-        slope = (grown - shrunk) @ self.rows.T - self.targets
-        hessian = (self.rows * (grown + shrunk)[:, None, :]) @ self.rows.T
-        step = -_solve_positive(hessian, slope)
-        return step, -np.sum(slope * step, axis=-1)
-
-    def _line_search(self, p: Floats, q: Floats, nu: Floats, step: Floats, decrement: Floats) -> Floats:
-        here = self._dual(p, q, nu)
-        length = np.ones(len(nu))
-        for _ in range(60):
-            with np.errstate(over="ignore", invalid="ignore"):
-                there = self._dual(p, q, nu + length[:, None] * step)
-            rounding = 4e-16 * np.abs(here)
-            enough = there <= here - 0.25 * length * decrement + rounding
-            if enough.all():
-                return length
-            length = np.where(enough, length, length / 2)
-        return np.where(enough, length, 0.0)
-
-    def _dual(self, p: Floats, q: Floats, nu: Floats) -> Floats:
-        z = nu @ self.rows
-        return np.sum(p * np.exp(z) + q * np.exp(-z), axis=-1) - nu @ self.targets
+    @cached_property
+    def _dual(self) -> Dual:
+        return Dual(self.rows, self.targets)
 
     def _one_by_one(self, solve: OneStart, p: Floats, q: Floats) -> tuple[Floats, Floats, Floats]:
         batch = p.shape[:-1]
@@ -261,16 +228,17 @@ class SquaredRegression:
     def _with_certificate(
         self, plus: Floats, minus: Floats, grown: Floats, shrunk: Floats, nu: Floats
     ) -> GradientFlowSolution:
-        constraint = (grown - shrunk) @ self.X.T - self.y
-        scale = np.linalg.norm(self.y) + np.linalg.norm((plus**2 - minus**2) @ self.X.T, axis=-1)
-        primal = _divergence(grown, plus**2) + _divergence(shrunk, minus**2)
-        dual = -self._dual(plus**2, minus**2, nu) + np.sum(plus**2 + minus**2, axis=-1)
-        return GradientFlowSolution(
-            u_plus=np.where(plus < 0, -1, 1) * np.sqrt(grown),
-            u_minus=np.where(minus < 0, -1, 1) * np.sqrt(shrunk),
-            residual=np.linalg.norm(constraint, axis=-1) / np.maximum(scale, 1e-300),
-            duality_gap=(primal - dual) / (1 + np.abs(primal)),
-        )
+        with np.errstate(over="ignore", invalid="ignore"):
+            constraint = (grown - shrunk) @ self.X.T - self.y
+            scale = np.linalg.norm(self.y) + np.linalg.norm((plus**2 - minus**2) @ self.X.T, axis=-1)
+            primal = _divergence(grown, plus**2) + _divergence(shrunk, minus**2)
+            dual = -self._dual.value(plus**2, minus**2, nu) + np.sum(plus**2 + minus**2, axis=-1)
+            return GradientFlowSolution(
+                u_plus=np.where(plus < 0, -1, 1) * np.sqrt(grown),
+                u_minus=np.where(minus < 0, -1, 1) * np.sqrt(shrunk),
+                residual=np.linalg.norm(constraint, axis=-1) / np.maximum(scale, 1e-300),
+                duality_gap=(primal - dual) / (1 + np.abs(primal)),
+            )
 
 
 def _divergence(P: Floats, p: Floats) -> Floats:
@@ -284,12 +252,3 @@ def _largest_eigenvalue(matrices: Floats) -> Floats:
     finite = np.isfinite(matrices).all(axis=(-2, -1))
     values = np.linalg.eigvalsh(np.where(np.expand_dims(finite, (-2, -1)), matrices, 0.0))[..., -1]
     return np.where(finite, values, np.nan)
-
-
-def _solve_positive(matrices: Floats, vectors: Floats) -> Floats:
-    """Solve with symmetric positive semidefinite matrices, scaled to unit diagonal first and lightly ridged."""
-    scale = 1 / np.sqrt(np.maximum(np.einsum("...ii->...i", matrices), 1e-300))
-    scaled = matrices * scale[..., :, None] * scale[..., None, :]
-    index = np.arange(scaled.shape[-1])
-    scaled[..., index, index] += 1e-14
-    return np.linalg.solve(scaled, (vectors * scale)[..., None])[..., 0] * scale
