@@ -30,13 +30,13 @@ lint: install
 
 # Speed, side by side in one run. Leave the machine alone meanwhile.
 benchmark: install
-	$(SNAKEMAKE) --cores $(CORES) --forcerun scalar_speed -- scalar_speed
-	@cat results/speed/scalar.md
+	$(SNAKEMAKE) --cores $(CORES) --forcerun scalar_speed regression_speed -- scalar_speed regression_speed
+	@cat results/speed/scalar.md results/speed/regression.md
 
 # The conda environment, from the lock.
 environment: uv.lock
 	UV=$$(envs/uv.sh) envs/generate.sh
 
 clean:
-	rm -rf results/data results/runs results/scalar results/tables results/figures results/logs results/benchmarks
+	rm -rf results/data results/runs results/scalar results/regression results/tables results/figures results/logs results/benchmarks
 	rm -f results/claims.json results/claims.md figures/figure*

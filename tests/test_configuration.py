@@ -99,6 +99,8 @@ CASES = [
     (("scalar", "gpgd", "kept"), 3000, ["scalar.gpgd.kept", "3000", "at most scalar.gpgd.steps, 2000"]),
     (("scalar", "theorems", "depths"), [1], ["scalar.theorems.depths[0]", "1", "2 or more"]),
     (("scalar", "stable_set", "products"), [2.0, 1.0], ["scalar.stable_set.products", "a smaller number, then"]),
+    (("regression", "runs", "data"), "digits", ["regression.runs.data", "'digits'", "Gaussian data: gaussian"]),
+    (("regression", "scales", "values"), [0.1, 0], ["regression.scales.values[1]", "0", "above 0"]),
     (("scale",), "../up", ["scale", "'../up'", "letters, digits"]),
     (("directories", "results"), "", ["directories.results", "''", "a path without"]),
     (("directories", "figures"), "a{b}", ["directories.figures", "'a{b}'", "a path without"]),

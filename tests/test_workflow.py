@@ -23,7 +23,18 @@ def test_dry_run_of_the_default_scale(fresh):
     assert result.returncode == 0, result.stderr
     # Before training the number of GFS jobs is unknown.
     assert "gfs_sharpness" not in result.stdout.split("Job stats:")[-1]
-    stages = ["gaussian_data", "image_data", "plane", "stable_set", "theorems", "train", "gpgd", "collect", "claims"]
+    stages = [
+        "gaussian_data",
+        "image_data",
+        "plane",
+        "stable_set",
+        "theorems",
+        "regression_runs",
+        "train",
+        "gpgd",
+        "collect",
+        "claims",
+    ]
     for rule in [*stages, *FIGURES]:
         assert re.search(rf"^{rule}\s+\d+$", result.stdout + result.stderr, re.MULTILINE), rule
 
@@ -40,7 +51,7 @@ def test_each_figure_is_a_target_that_needs_its_own_experiment_only(fresh, figur
     assert figure in planned
     assert not planned & (set(FIGURES) - {figure})
     assert ("image_data" in planned) == (figure == "figure06")
-    assert ("gaussian_data" in planned) == (figure == "figure05")
+    assert ("gaussian_data" in planned) == ("regression_runs" in planned) == (figure == "figure05")
 
 
 def test_small_run_makes_everything(finished):
@@ -127,7 +138,7 @@ def test_a_change_of_the_claims_judges_again_and_no_more(finished):
 
 
 def test_a_change_of_one_figure_s_script_redraws_that_figure(finished):
-    with edited(finished.folder / "workflow/scripts/figure05.py", 'axes[0], "a"', 'axes[0], "A"'):
+    with edited(finished.folder / "workflow/scripts/figure05.py", '"abcd"', '"ABCD"'):
         assert finished.planned() == {"figure05", "all"}
 
 

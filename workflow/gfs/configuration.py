@@ -121,6 +121,7 @@ def check(config: Config, schema_path: str | Path) -> None:
             _other_learning_rates_than_the_plane_s,
             _runs_that_figures_cannot_show,
             _dangling_names,
+            _dangling_data_of_analyses,
             _wrong_figures,
             _missing_files,
             _too_few_images,
@@ -157,9 +158,9 @@ def data_set(config: Config, name: str) -> dict[str, Any]:
     return _ordered(config["data"][name])
 
 
-def scalar_settings(config: Config, section: str) -> dict[str, Any]:
-    """Return the settings of an analysis of scalar networks, in an order that does not depend on how they came."""
-    return _ordered(config["scalar"][section])
+def settings(config: Config, kind: str, section: str) -> dict[str, Any]:
+    """Return the settings of an analysis (``kind`` scalar or regression) in an order that does not depend on theirs."""
+    return _ordered(config[kind][section])
 
 
 def downloads(settings: Mapping[str, Any]) -> bool:
@@ -375,6 +376,15 @@ def _dangling_names(config: Config) -> Iterator[str]:
             kind = "Gaussian" if wants_gaussian else "image"
             allowed = f"a data set of {kind} data: {_names(fitting) or 'none is defined; add one under data'}"
             yield _problem(f"experiments.{name}.data", repr(settings["data"]), allowed, settings["data"], fitting)
+
+
+def _dangling_data_of_analyses(config: Config) -> Iterator[str]:
+    fitting = [key for key, data in config["data"].items() if data["source"] == "gaussian"]
+    for section in ("runs", "scales"):
+        found = config["regression"][section]["data"]
+        if found not in fitting:
+            allowed = f"a data set of Gaussian data: {_names(fitting) or 'none is defined; add one under data'}"
+            yield _problem(f"regression.{section}.data", repr(found), allowed, found, fitting)
 
 
 def _wrong_figures(config: Config) -> Iterator[str]:

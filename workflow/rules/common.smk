@@ -44,6 +44,7 @@ wildcard_constraints:
     seed=r"\d+",
     batch=r"\d+",
     depth=r"\d+",
+    part=r"\d+",
 
 
 def run_of(wildcards):
@@ -135,11 +136,26 @@ def gpgd_of(figure, table):
     return f"{RUN}/gpgd/{table}.parquet".format(experiment=experiment, run=name)
 
 
+# Seeds that one job of squared regression takes: a few seconds each.
+SEEDS_PER_JOB = 10
+
+
+def seeds_of_part(part):
+    return list(range(config["regression"]["runs"]["seeds"]))[part * SEEDS_PER_JOB : (part + 1) * SEEDS_PER_JOB]
+
+
+def regression_run_tables():
+    parts = -(-config["regression"]["runs"]["seeds"] // SEEDS_PER_JOB)
+    return [f"{RESULTS}/regression/runs/{part}.parquet" for part in range(parts)]
+
+
 def claim_tables():
     """Every table that a claim is judged by, under the name that it has there."""
     return {
         **{figure: table_of(figure) for figure in configuration.FIGURE_MODELS},
         **{f"{figure}_gpgd": gpgd_of(figure, "iterates") for figure in ("figure04", "figure10", "figure11")},
+        "regression_runs": regression_run_tables(),
+        "regression_scales": f"{RESULTS}/regression/scales.parquet",
         "plane": f"{SCALAR}/plane.parquet",
         "stable_set": f"{SCALAR}/stable_set/products.parquet",
         "theorems": expand(f"{SCALAR}/theorems/depth{{depth}}.parquet", depth=config["scalar"]["theorems"]["depths"]),

@@ -114,6 +114,8 @@ rule figure04:
 rule figure05:
     input:
         table=table_of("figure05"),
+        runs=regression_run_tables(),
+        scales=f"{RESULTS}/regression/scales.parquet",
         style=STYLE,
     output:
         pdf=f"{FIGURES}/figure05.pdf",
@@ -132,7 +134,7 @@ rule figure05:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=1000,
+        mem_mb=3000,
         runtime=15,
     script:
         "../scripts/figure05.py"

@@ -16,7 +16,7 @@ rule plane:
         mem_mb=1500,
         runtime=60,
     params:
-        plane=configuration.scalar_settings(config, "plane"),
+        plane=configuration.settings(config, "scalar", "plane"),
     script:
         "../scripts/plane.py"
 
@@ -37,8 +37,8 @@ rule plane_start:
         mem_mb=1000,
         runtime=15,
     params:
-        plane=configuration.scalar_settings(config, "plane"),
-        start=configuration.scalar_settings(config, "start"),
+        plane=configuration.settings(config, "scalar", "plane"),
+        start=configuration.settings(config, "scalar", "start"),
     script:
         "../scripts/plane_start.py"
 
@@ -62,7 +62,7 @@ rule gpgd:
         runtime=60,
     params:
         learning_rate=lambda wildcards: run_of(wildcards).parameters["learning_rate"],
-        gpgd=configuration.scalar_settings(config, "gpgd"),
+        gpgd=configuration.settings(config, "scalar", "gpgd"),
     script:
         "../scripts/gpgd.py"
 
@@ -83,7 +83,7 @@ rule stable_set:
         mem_mb=1500,
         runtime=30,
     params:
-        stable_set=configuration.scalar_settings(config, "stable_set"),
+        stable_set=configuration.settings(config, "scalar", "stable_set"),
     script:
         "../scripts/stable_set.py"
 

@@ -18,6 +18,27 @@ rule scalar_speed:
         mem_mb=6000,
         runtime=60,
     params:
-        plane=configuration.scalar_settings(config, "plane"),
+        plane=configuration.settings(config, "scalar", "plane"),
     script:
         "../scripts/scalar_speed.py"
+
+
+rule regression_speed:
+    output:
+        page=f"{RESULTS}/speed/regression.md",
+        table=f"{RESULTS}/speed/regression.parquet",
+        provenance=f"{RESULTS}/speed/regression.json",
+    log:
+        f"{LOGS}/regression_speed.log",
+    benchmark:
+        f"{BENCHMARKS}/regression_speed.tsv"
+    conda:
+        ENVIRONMENT
+    threads: workflow.cores
+    resources:
+        mem_mb=6000,
+        runtime=60,
+    params:
+        data=configuration.data_set(config, config["regression"]["runs"]["data"]),
+    script:
+        "../scripts/regression_speed.py"

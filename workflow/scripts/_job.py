@@ -32,6 +32,17 @@ def run(main: Callable[[Any], None], snakemake: Any) -> None:
             sys.exit(1)
 
 
+def read_table(paths: Any) -> tuple[str, Any]:
+    """Return the path and content of an input; of a table in several files their folder and all rows."""
+    import pandas as pd
+
+    from gfs import files
+
+    if isinstance(paths, str):
+        return paths, files.read_table(paths)
+    return str(Path(paths[0]).parent), pd.concat([files.read_table(path) for path in paths], ignore_index=True)
+
+
 def run_figure(draw: Callable[..., Any], snakemake: Any) -> None:
     """Save what ``draw`` makes of the rule's tables in all formats, and the numbers behind it.
 
@@ -43,11 +54,10 @@ def run_figure(draw: Callable[..., Any], snakemake: Any) -> None:
     from gfs import files, plotting, provenance
 
     def main(snakemake: Any) -> None:
-        paths = {name: path for name, path in snakemake.input.items() if name != "style"}
-        record = provenance.recorder(
-            {**paths, **{f"{name}_sha256": files.sha256(path) for name, path in paths.items()}}
-        )
-        tables = {name: files.read_table(path) for name, path in paths.items()}
+        inputs = {name: paths for name, paths in snakemake.input.items() if name != "style"}
+        listed = [path for paths in inputs.values() for path in ([paths] if isinstance(paths, str) else paths)]
+        record = provenance.recorder({"tables_sha256": {path: files.sha256(path) for path in listed}})
+        tables = {name: read_table(paths)[1] for name, paths in inputs.items()}
         with plotting.style():
             plotting.save(draw(**tables), snakemake.output.pdf, snakemake.output.png, snakemake.output.svg)
         numbers = [plotting.drawn(table) for table in tables.values()]

@@ -1,14 +1,85 @@
-"""Rule figure05: one squared-regression run with the GFS sharpness at every iteration (panel a)."""
+"""Rule figure05: squared regression; a one run, b eight runs, c changes over all runs, d from lazy to rich."""
+
+import matplotlib.pyplot as plt
+import numpy as np
 
 import _job
 from gfs import plotting
+from gfs.regression.runs import normalised_changes
+
+# Runs of panel b.
+EIGHT = 8
 
 
-def draw(table):
-    figure, axes = plotting.stacked_panels(1)
-    plotting.sharpness_panel(axes[0], plotting.single_run(table))
-    plotting.panel_letter(axes[0], "a")
+def draw(table, runs, scales):
+    figure, axes = plt.subplots(2, 2, figsize=(2 * plotting.COLUMN_WIDTH, 4.8))
+    (a, b), (c, d) = axes
+    plotting.sharpness_panel(a, plotting.single_run(table))
+    eight_runs(b, runs)
+    changes(c, figure, runs)
+    lazy_to_rich(d, scales)
+    for panel, letter in zip(axes.flat, "abcd", strict=True):
+        panel.set_xlabel("gradient descent iteration")
+        plotting.panel_letter(panel, letter)
     return figure
+
+
+def eight_runs(axes, runs):
+    names = runs["run"].unique()[:EIGHT]
+    for i, name in enumerate(names):
+        run = runs[runs["run"] == name]
+        axes.plot(
+            run["iteration"], run["gfs_sharpness"] / run["threshold"], color=plt.get_cmap("tab10")(i), linewidth=0.9
+        )
+    axes.axhline(1, color=plotting.THRESHOLD_COLOUR, linestyle=(0, (4, 2)), linewidth=0.8, label=r"$2/\eta$")
+    axes.set_ylabel(r"GFS sharpness in units of $2/\eta$")
+    axes.plot([], [], color="0.4", linewidth=0.9, label=f"{len(names)} runs")
+    plotting.legend_above(axes)
+
+
+def changes(axes, figure, runs):
+    points = normalised_changes(runs)
+    units = points["gfs_sharpness"] / points["threshold"]
+    # Drawn in an order that no run covers another by.
+    order = np.random.default_rng(0).permutation(len(points))
+    shown = axes.scatter(
+        points["iteration"].to_numpy()[order],
+        points["change"].to_numpy()[order],
+        c=units.to_numpy()[order],
+        s=0.4,
+        linewidths=0,
+        cmap="viridis",
+        rasterized=True,
+    )
+    axes.axhline(0, color="black", linewidth=0.6)
+    axes.set_xscale("symlog", linthresh=10)
+    axes.set_xlim(left=0)
+    axes.set_yscale("symlog", linthresh=1e-8)
+    largest = points["change"].max()
+    axes.set_ylim(min(points["change"].min() * 2, -1e-7), max(2 * largest, 1e-7))
+    axes.set_ylabel(r"change $\phi(w^{(t+1)}) / \phi(w^{(t)}) - 1$")
+    axes.set_title(f"{points['run'].nunique()} runs, largest {largest:.1e}", fontsize=7)
+    figure.colorbar(shown, ax=axes, label=r"$\phi$ in units of $2/\eta$")
+
+
+def lazy_to_rich(axes, scales):
+    values = scales["initial_scale"].unique()
+    for i, value in enumerate(values):
+        run = scales[scales["initial_scale"] == value]
+        colour = plt.get_cmap("viridis")(0.9 * i / max(1, len(values) - 1))
+        axes.plot(
+            run["iteration"],
+            run["gfs_sharpness"] / run["gfs_sharpness"].iloc[0],
+            color=colour,
+            linewidth=1.0,
+            label=f"{value:g}",
+        )
+    start = scales["gfs_sharpness"].iloc[0] / scales["threshold"].iloc[0]
+    axes.axhline(1 / start, color=plotting.THRESHOLD_COLOUR, linestyle=(0, (4, 2)), linewidth=0.8, label=r"$2/\eta$")
+    axes.set_xscale("symlog", linthresh=10)
+    axes.set_xlim(left=0)
+    axes.set_ylabel(r"$\phi(w^{(t)}) / \phi(w^{(0)})$")
+    plotting.legend_above(axes, columns=4)
 
 
 if "snakemake" in globals():

@@ -36,8 +36,8 @@ def flattest_sharpness(X: ArrayLike, y: ArrayLike, method: Literal["sdp", "dykst
     Args:
         X, y: the data, of shapes (N, d) and (N,).
         method: ``"sdp"``, the semidefinite program in cvxpy (Clarabel); or ``"dykstra"``, projected gradient descent
-            with Dykstra's projections, ended by a lower bound within 1e-5: some eight times faster at N = 50, d = 100,
-            slow at several hundred dimensions.
+            with Dykstra's projections, ended by a lower bound within 1e-5: mostly ten times faster at N = 50,
+            d = 100, but slow where the projections creep along a corner.
 
     Raises:
         ValueError: an unknown method, no interpolator exists, or the solver did not reach an optimum.

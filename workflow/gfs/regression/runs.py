@@ -1,0 +1,92 @@
+"""Many runs on squared regression, the GFS sharpness at every iterate (Section 4.1; figure 5b, c, d)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gfs import data
+from gfs.descent import gradient_descent
+from gfs.models import SquaredRegressionRun
+from gfs.regression.flattest import flattest_sharpness
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def seeds_and_rates(
+    data_set: Mapping[str, Any],
+    seeds: Sequence[int],
+    fractions: Sequence[float],
+    initial_scale: float,
+    stop: Mapping[str, Any],
+) -> Iterator[pd.DataFrame]:
+    """Yield a table per seed and learning rate, the latter in units of ``2 / S_flat`` of the seed's data.
+
+    Args:
+        data_set: arguments of :func:`gfs.data.gaussian` but the seed.
+        stop: ``loss`` and ``iterations`` at which a run ends.
+    """
+    for seed in seeds:
+        X, y = data.gaussian(**data_set, seed=seed)
+        flattest = flattest_sharpness(X, y, "dykstra")
+        for fraction in fractions:
+            table = follow({"X": X, "y": y}, initial_scale, fraction * 2 / flattest, stop)
+            yield table.assign(run=f"seed{seed}-fraction{fraction!r}", seed=seed, fraction=fraction)
+
+
+def scales(
+    data_set: Mapping[str, Any], seed: int, values: Sequence[float], start: float, stop: Mapping[str, Any]
+) -> Iterator[pd.DataFrame]:
+    """Yield a table per initialisation scale; the step size makes the GFS sharpness begin at ``start`` times 2/eta."""
+    X, y = data.gaussian(**data_set, seed=seed)
+    for value in values:
+        model = SquaredRegressionRun({"X": X, "y": y}, value)
+        (point,) = model.gfs(model.initial[None])
+        table = follow({"X": X, "y": y}, value, start * 2 / point.gfs_sharpness, stop)
+        yield table.assign(run=f"scale{value!r}", seed=seed, initial_scale=value)
+
+
+def follow(
+    arrays: Mapping[str, NDArray[Any]], initial_scale: float, learning_rate: float, stop: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Return a row per iterate: ``iteration``, ``loss``, ``gfs_sharpness``, ``gfs_status`` and ``status``.
+
+    The last iterate of a run that diverged has none of the GFS columns.
+    """
+    import pandas as pd
+
+    model = SquaredRegressionRun(arrays, initial_scale)
+    iterates = list(
+        gradient_descent(
+            model.loss_and_gradient,
+            model.initial,
+            learning_rate,
+            loss_tolerance=stop["loss"],
+            max_iterations=stop["iterations"],
+        )
+    )
+    usable = [iterate.weights for iterate in iterates if iterate.status != "diverged"]
+    points = model.gfs(np.array(usable)) if usable else []
+    missing = len(iterates) - len(points)
+    return pd.DataFrame(
+        {
+            "experiment": "regression",
+            "iteration": [iterate.iteration for iterate in iterates],
+            "loss": [iterate.loss for iterate in iterates],
+            "gfs_sharpness": [point.gfs_sharpness for point in points] + [np.nan] * missing,
+            "gfs_status": [point.status for point in points] + [None] * missing,
+            "status": [iterate.status for iterate in iterates],
+            "learning_rate": learning_rate,
+            "threshold": 2 / learning_rate,
+        }
+    )
+
+
+def normalised_changes(table: pd.DataFrame) -> pd.DataFrame:
+    """Return ``(phi(t + 1) - phi(t)) / phi(t)`` as the column ``change`` of all rows but the last of each run."""
+    following = table.groupby("run", sort=False)["gfs_sharpness"].shift(-1)
+    return table.assign(change=following / table["gfs_sharpness"] - 1).dropna(subset=["change"])

@@ -1,0 +1,25 @@
+"""Rule regression_runs: squared regression over seeds and learning rates, the GFS sharpness at every iterate."""
+
+import _job
+from gfs import files, progress, provenance
+from gfs.regression import runs
+
+
+def main(snakemake):
+    import pandas as pd
+
+    settings = snakemake.params.runs
+    seeds = snakemake.params.seeds
+    record = provenance.recorder({**settings, "seeds": seeds, "data_set": snakemake.params.data})
+    data_set = {key: value for key, value in snakemake.params.data.items() if key != "source"}
+    fractions = settings["learning_rate_fractions"]
+    tables = []
+    with progress.bar(len(seeds) * len(fractions), "runs") as bar:
+        for table in runs.seeds_and_rates(data_set, seeds, fractions, settings["initial_scale"], settings["stop"]):
+            tables.append(table)
+            bar.update(1)
+    files.write_table(snakemake.output.table, pd.concat(tables, ignore_index=True), record())
+
+
+if "snakemake" in globals():
+    _job.run(main, snakemake)

@@ -1,0 +1,19 @@
+"""Rule regression_scales: squared regression from lazy to rich initialisation."""
+
+import _job
+from gfs import files, provenance
+from gfs.regression import runs
+
+
+def main(snakemake):
+    import pandas as pd
+
+    settings = snakemake.params.scales
+    record = provenance.recorder({**settings, "data_set": snakemake.params.data}, seed=settings["seed"])
+    data_set = {key: value for key, value in snakemake.params.data.items() if key != "source"}
+    tables = runs.scales(data_set, settings["seed"], settings["values"], settings["start"], settings["stop"])
+    files.write_table(snakemake.output.table, pd.concat(tables, ignore_index=True), record())
+
+
+if "snakemake" in globals():
+    _job.run(main, snakemake)

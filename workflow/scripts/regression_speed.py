@@ -1,0 +1,24 @@
+"""Rule regression_speed: how fast the GFS sharpness of squared regression is."""
+
+import _job
+from gfs import files, provenance
+from gfs.speed import regression
+
+SAMPLES = [20, 50, 100, 200, 500, 1000]
+FACTORS = [2, 10]
+
+
+def main(snakemake):
+    data_set = {key: value for key, value in snakemake.params.data.items() if key != "source"}
+    record = provenance.recorder(data_set)
+    rows = regression.along_a_run(data_set, fraction=0.9, initial_scale=0.1)
+    sizes = regression.by_size(SAMPLES, FACTORS)
+    hardware = provenance.hardware()
+    machine = f"{hardware['processor']}, {hardware['cores']} cores"
+    with files.whole_file(snakemake.output.page) as path:
+        path.write_text(regression.markdown(rows, sizes, machine), encoding="utf-8")
+    files.write_table(snakemake.output.table, sizes, {**record(), "measured": rows})
+
+
+if "snakemake" in globals():
+    _job.run(main, snakemake)
