@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,3 +23,18 @@ def memory_bandwidth(megabytes: int = 512) -> float:
     """Return the bytes per second at which one core reads an array that no cache holds."""
     values = np.ones(megabytes * 125_000)
     return values.nbytes / best_of(5, values.sum)
+
+
+def page(title: str, machine: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the first lines of a page; rows have the keys ``what``, ``measured``, ``unit`` and ``wanted``."""
+    return [
+        f"# Speed: {title}",
+        "",
+        "Written by `make benchmark`; each ratio is between times of one run on one machine.",
+        f"Machine: {machine}.",
+        "",
+        "| what | measured | wanted |",
+        "|---|---|---|",
+        *(f"| {row['what']} | {row['measured']:.3g} {row['unit']} | {row['wanted']} |" for row in rows),
+        "",
+    ]

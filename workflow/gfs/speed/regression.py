@@ -14,7 +14,7 @@ from gfs.descent import gradient_descent
 from gfs.models import SquaredRegressionRun
 from gfs.regression import SquaredRegression, flattest_sharpness
 from gfs.regression.convex import minimise_potential
-from gfs.speed.measuring import best_of
+from gfs.speed.measuring import best_of, page
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -79,15 +79,7 @@ def by_size(samples: Sequence[int], factors: Sequence[int], repeats: int = 3) ->
 def markdown(rows: Sequence[Mapping[str, Any]], sizes: pd.DataFrame, machine: str) -> str:
     """Return the measurements as a page."""
     lines = [
-        "# Speed: squared regression",
-        "",
-        "Written by `make benchmark`; each ratio is between times of one run on one machine.",
-        f"Machine: {machine}.",
-        "",
-        "| what | measured | wanted |",
-        "|---|---|---|",
-        *(f"| {row['what']} | {row['measured']:.3g} {row['unit']} | {row['wanted']} |" for row in rows),
-        "",
+        *page("squared regression", machine, rows),
         "One solution from a cold start (u = 0.1), by size:",
         "",
         "| N | d | Newton (ms) | one Cholesky factorisation (ms) |",

@@ -13,7 +13,7 @@ from scipy.optimize import brentq
 
 from gfs.scalar import gfs_sharpness, plane
 from gfs.scalar.columns import Floats
-from gfs.speed.measuring import best_of, memory_bandwidth
+from gfs.speed.measuring import best_of, memory_bandwidth, page
 
 _BISECTIONS = 200
 _BRENTQ_POINTS = 2_000
@@ -142,15 +142,7 @@ def scaling(depths: Sequence[int], counts: Sequence[int], largest: int = 80_000_
 def markdown(rows: Sequence[Mapping[str, Any]], scaled: pd.DataFrame, machine: str) -> str:
     """Return the measurements as a page."""
     lines = [
-        "# Speed: scalar networks",
-        "",
-        "Written by `make benchmark`; each ratio is between times of one run on one machine.",
-        f"Machine: {machine}.",
-        "",
-        "| what | measured | wanted |",
-        "|---|---|---|",
-        *(f"| {row['what']} | {row['measured']:.3g} {row['unit']} | {row['wanted']} |" for row in rows),
-        "",
+        *page("scalar networks", machine, rows),
         "Nanoseconds per point of the GFS sharpness, by depth and number of points (picture: `scalar.png`; sizes "
         "beyond 80 million weights are left out); the last column is what reading the weights from memory once takes.",
         "",

@@ -1,0 +1,40 @@
+"""The benchmarks compute what they time; how long that takes is no test."""
+
+import numpy as np
+import pytest
+
+from gfs.scalar import gfs_sharpness
+from gfs.speed import regression, scalar
+
+PLANE = {
+    "direction": [1.2, 0.7, -0.9, -1.0],
+    "learning_rate": 0.2,
+    "gfs_sharpness": [0.5, 1.5],
+    "products": [0.1, 3.0],
+    "stop": {"loss": 1e-4, "iterations": 100},
+}
+DATA = {"samples": 5, "dimension": 10, "mean": 1.0, "deviation": 1.0, "label_deviation": 1.0}
+
+
+def test_the_other_ways_lead_to_the_same_numbers():
+    w = scalar.weights(50, 4)
+    np.testing.assert_allclose(scalar.by_bisection(w), gfs_sharpness(w), rtol=1e-6)
+    np.testing.assert_allclose(scalar.by_brentq(w), gfs_sharpness(w), rtol=1e-6)
+    assert float(scalar.exact(w[0])) == pytest.approx(gfs_sharpness(w[0]), rel=1e-14)
+
+
+def test_the_scalar_page_has_every_measurement():
+    rows = scalar.figure_3(PLANE, points=5)
+    page = scalar.markdown(rows, scalar.scaling([2, 4], [100, 1000], largest=3000), "a machine")
+    assert "figure 3, 5 x 5 starts" in page
+    assert "| 2 | " in page
+    assert page.count("\n| 4 | ") == 1
+
+
+def test_the_regression_page_has_every_measurement():
+    rows = regression.along_a_run(DATA, fraction=0.9, initial_scale=0.1)
+    by_name = {row["what"].split(":")[0]: row["measured"] for row in rows}
+    assert by_name["... largest difference of GFS sharpness from each iterate alone"] < 1e-8
+    assert {"cvxpy (Clarabel)", "scipy SLSQP", "scipy trust-constr"} <= set(by_name)
+    page = regression.markdown(rows, regression.by_size([5], [2], repeats=1), "a machine")
+    assert "| 5 | 10 | " in page
