@@ -9,6 +9,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.integrate import solve_ivp
 
 from gfs import scalar
+from gfs.speed.scalar import exact as gfs_sharpness_at_50_digits
 
 DEPTHS = [1, 2, 3, 4, 8, 16, 64]
 
@@ -19,22 +20,6 @@ def random_weights(depth, size, spread, seed=0):
     generator = np.random.default_rng(seed)
     signs = generator.choice([-1.0, 1.0], size=(size, depth))
     return signs * np.exp(spread * generator.normal(size=(size, depth)))
-
-
-def gfs_sharpness_in_high_precision(w):
-    """Bisection for the smallest square at the solution, in its logarithm, at 50 digits."""
-    with mpmath.workdps(50):
-        squares = [mpmath.mpf(float(x)) ** 2 for x in w]
-        differences = [square - min(squares) for square in squares]
-
-        def excess(t):
-            return mpmath.fsum(mpmath.log(v + mpmath.exp(t)) for v in differences)
-
-        low, high = mpmath.mpf(-2000), mpmath.mpf(0)
-        for _ in range(180):
-            middle = (low + high) / 2
-            low, high = (middle, high) if excess(middle) < 0 else (low, middle)
-        return mpmath.fsum(1 / (v + mpmath.exp(high)) for v in differences)
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
@@ -76,7 +61,7 @@ def test_hessian_is_diagonal_at_product_one_half():
 def test_gfs_sharpness_against_high_precision(depth, spread):
     w = np.clip(np.abs(random_weights(depth, 6, spread)), 1e-150, 1e150)
     for weights, value in zip(w, scalar.gfs_sharpness(w), strict=True):
-        exact = gfs_sharpness_in_high_precision(weights)
+        exact = gfs_sharpness_at_50_digits(weights)
         if exact > mpmath.mpf("1.7e308"):
             assert value == np.inf
         else:

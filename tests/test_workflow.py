@@ -138,7 +138,7 @@ def test_a_change_of_the_claims_judges_again_and_no_more(finished):
 
 
 def test_a_change_of_one_figure_s_script_redraws_that_figure(finished):
-    with edited(finished.folder / "workflow/scripts/figure05.py", '"abcd"', '"ABCD"'):
+    with edited(finished.folder / "workflow/scripts/figure05.py", "1e-8", "1e-9"):
         assert finished.planned() == {"figure05", "all"}
 
 

@@ -121,7 +121,6 @@ def check(config: Config, schema_path: str | Path) -> None:
             _other_learning_rates_than_the_plane_s,
             _runs_that_figures_cannot_show,
             _dangling_names,
-            _dangling_data_of_analyses,
             _wrong_figures,
             _missing_files,
             _too_few_images,
@@ -368,23 +367,18 @@ def _runs_that_figures_cannot_show(config: Config) -> Iterator[str]:
 
 def _dangling_names(config: Config) -> Iterator[str]:
     for name, settings in config["experiments"].items():
-        if "data" not in settings:
-            continue
-        wants_gaussian = settings["model"] == "regression"
-        fitting = [key for key, data in config["data"].items() if (data["source"] == "gaussian") == wants_gaussian]
-        if settings["data"] not in fitting:
-            kind = "Gaussian" if wants_gaussian else "image"
-            allowed = f"a data set of {kind} data: {_names(fitting) or 'none is defined; add one under data'}"
-            yield _problem(f"experiments.{name}.data", repr(settings["data"]), allowed, settings["data"], fitting)
+        if "data" in settings:
+            yield from _wrong_data(config, f"experiments.{name}", settings, gaussian=settings["model"] == "regression")
+    for name, settings in config["regression"].items():
+        yield from _wrong_data(config, f"regression.{name}", settings, gaussian=True)
 
 
-def _dangling_data_of_analyses(config: Config) -> Iterator[str]:
-    fitting = [key for key, data in config["data"].items() if data["source"] == "gaussian"]
-    for section in ("runs", "scales"):
-        found = config["regression"][section]["data"]
-        if found not in fitting:
-            allowed = f"a data set of Gaussian data: {_names(fitting) or 'none is defined; add one under data'}"
-            yield _problem(f"regression.{section}.data", repr(found), allowed, found, fitting)
+def _wrong_data(config: Config, where: str, settings: Mapping[str, Any], *, gaussian: bool) -> Iterator[str]:
+    fitting = [key for key, data in config["data"].items() if (data["source"] == "gaussian") == gaussian]
+    if settings["data"] not in fitting:
+        kind = "Gaussian" if gaussian else "image"
+        allowed = f"a data set of {kind} data: {_names(fitting) or 'none is defined; add one under data'}"
+        yield _problem(f"{where}.data", repr(settings["data"]), allowed, settings["data"], fitting)
 
 
 def _wrong_figures(config: Config) -> Iterator[str]:

@@ -51,6 +51,11 @@ def gaussian(
     return X, generator.normal(0.0, label_deviation, size=samples)
 
 
+def gaussian_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of :func:`gaussian`, but for the seed, in the settings of a data set."""
+    return {key: value for key, value in settings.items() if key != "source"}
+
+
 def images(source: str, count: int, *, file: str | None = None, root: str | Path = "data") -> tuple[Array, Array, str]:
     """Return the first ``count`` images of a set, normalised, with one-hot targets.
 

@@ -6,9 +6,10 @@ A figure is one journal column wide (3.25 in), in colours that the colour-blind 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 import matplotlib
@@ -25,6 +26,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from gfs.files import whole_file
+from gfs.scalar.bifurcation import above_threshold, root_mean_square
 
 Floats = NDArray[np.float64]
 
@@ -37,7 +39,7 @@ _NOT_DRAWN = ("run", "residual", "gfs_loss", "flow_time", "gradient_evaluations"
 _PALETTE = sns.color_palette("colorblind")
 SHARPNESS_COLOUR = _PALETTE[0]
 GFS_COLOUR = _PALETTE[1]
-THRESHOLD_COLOUR = "black"
+THRESHOLD_LINE: Any = {"color": "black", "linestyle": (0, (4, 2)), "linewidth": 0.8}
 DESCENT_COLOUR = _PALETTE[0]
 GPGD_COLOUR = "0.6"
 ZHU_COLOUR = _PALETTE[2]
@@ -136,7 +138,7 @@ def sharpness_panel(axes: Axes, run: pd.DataFrame, *, markers: bool = False) -> 
 def threshold_line(axes: Axes, learning_rate: float) -> None:
     """Draw the stability threshold 2/eta, the same in every figure."""
     label = rf"$2/\eta$ ($\eta = {learning_rate:.3g}$)"
-    axes.axhline(2 / learning_rate, color=THRESHOLD_COLOUR, linestyle=(0, (4, 2)), linewidth=0.8, label=label, zorder=3)
+    axes.axhline(2 / learning_rate, label=label, zorder=3, **THRESHOLD_LINE)
 
 
 def drawn(table: pd.DataFrame) -> pd.DataFrame:
@@ -192,9 +194,9 @@ def note(axes: Axes, text: str, *, corner: str = "lower left") -> None:
 
 def distance_note(iterates: pd.DataFrame, *, prefix: str = "") -> str:
     """Say how far the products above 2/eta are from those that the orbits end in, and two steps from two of the map."""
-    above = iterates[iterates["gfs_sharpness"] > iterates["threshold"]]
+    above = above_threshold(iterates)
     median, far = above[f"{prefix}distance"].quantile([0.5, 0.95])
-    error = np.sqrt((above[f"{prefix}two_step_error"] ** 2).mean())
+    error = root_mean_square(above[f"{prefix}two_step_error"])
     return (
         rf"above $2/\eta$: distance {median:.2g} (median)," "\n" rf"{far:.2g} (95 %); two-step error {error:.2g} (rms)"
     )
@@ -203,7 +205,7 @@ def distance_note(iterates: pd.DataFrame, *, prefix: str = "") -> str:
 def threshold_mark(axes: Axes, learning_rate: float) -> None:
     """Draw the stability threshold across an axis of GFS sharpness in units of 2/eta."""
     label = rf"$2/\eta$ ($\eta = {learning_rate:.3g}$)"
-    axes.axvline(1, color=THRESHOLD_COLOUR, linestyle=(0, (4, 2)), linewidth=0.8, label=label, zorder=3)
+    axes.axvline(1, label=label, zorder=3, **THRESHOLD_LINE)
 
 
 def legend_above(axes: Axes, columns: int = 2) -> None:
@@ -216,11 +218,11 @@ def title(figure: Figure, run: pd.DataFrame) -> None:
     figure.suptitle(str(run["experiment"].iloc[0]).replace("-", " "), fontsize=8)
 
 
-def panel_letter(axes: Axes, letter: str) -> None:
-    """Write the panel's letter at its upper left, outside the axes."""
-    axes.annotate(
-        letter, (0, 1), xytext=(-30, 4), xycoords="axes fraction", textcoords="offset points", weight="bold", fontsize=9
-    )
+def panel_letters(panels: Iterable[Axes]) -> None:
+    """Write a, b, ... at the upper left of the panels, outside their axes."""
+    place: Any = {"xytext": (-30, 4), "xycoords": "axes fraction", "textcoords": "offset points"}
+    for axes, letter in zip(panels, ascii_lowercase, strict=False):
+        axes.annotate(letter, (0, 1), weight="bold", fontsize=9, **place)
 
 
 def single_run(table: pd.DataFrame) -> pd.DataFrame:

@@ -20,8 +20,7 @@ def draw(table, plane):
     plotting.loss_panel(axes[0], run, "loss $L$")
     plotting.sharpness_panel(axes[1], run)
     where_monotone(axes[2], plane)
-    for panel, letter in zip(axes, "abc", strict=True):
-        plotting.panel_letter(panel, letter)
+    plotting.panel_letters(axes)
     return figure
 
 

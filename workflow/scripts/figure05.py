@@ -5,10 +5,7 @@ import numpy as np
 
 import _job
 from gfs import plotting
-from gfs.regression.runs import normalised_changes
-
-# Runs of panel b.
-EIGHT = 8
+from gfs.regression.runs import eight, normalised_changes
 
 
 def draw(table, runs, scales):
@@ -18,22 +15,21 @@ def draw(table, runs, scales):
     eight_runs(b, runs)
     changes(c, figure, runs)
     lazy_to_rich(d, scales)
-    for panel, letter in zip(axes.flat, "abcd", strict=True):
+    for panel in axes.flat:
         panel.set_xlabel("gradient descent iteration")
-        plotting.panel_letter(panel, letter)
+    plotting.panel_letters(axes.flat)
     return figure
 
 
 def eight_runs(axes, runs):
-    names = runs["run"].unique()[:EIGHT]
-    for i, name in enumerate(names):
-        run = runs[runs["run"] == name]
+    shown = eight(runs)
+    for i, run in enumerate(shown):
         axes.plot(
             run["iteration"], run["gfs_sharpness"] / run["threshold"], color=plt.get_cmap("tab10")(i), linewidth=0.9
         )
-    axes.axhline(1, color=plotting.THRESHOLD_COLOUR, linestyle=(0, (4, 2)), linewidth=0.8, label=r"$2/\eta$")
+    axes.axhline(1, label=r"$2/\eta$", **plotting.THRESHOLD_LINE)
     axes.set_ylabel(r"GFS sharpness in units of $2/\eta$")
-    axes.plot([], [], color="0.4", linewidth=0.9, label=f"{len(names)} runs")
+    axes.plot([], [], color="0.4", linewidth=0.9, label=f"{len(shown)} runs")
     plotting.legend_above(axes)
 
 
@@ -75,7 +71,7 @@ def lazy_to_rich(axes, scales):
             label=f"{value:g}",
         )
     start = scales["gfs_sharpness"].iloc[0] / scales["threshold"].iloc[0]
-    axes.axhline(1 / start, color=plotting.THRESHOLD_COLOUR, linestyle=(0, (4, 2)), linewidth=0.8, label=r"$2/\eta$")
+    axes.axhline(1 / start, label=r"$2/\eta$", **plotting.THRESHOLD_LINE)
     axes.set_xscale("symlog", linthresh=10)
     axes.set_xlim(left=0)
     axes.set_ylabel(r"$\phi(w^{(t)}) / \phi(w^{(0)})$")

@@ -16,7 +16,7 @@ def draw(points, products):
     axes[0].plot([1, 1], [3 / threshold, 1], color=plotting.GFS_COLOUR, linewidth=2, solid_capstyle="butt",
                  label="stable minima")  # fmt: skip
     label = rf"$2/\eta$ ($\eta = {2 / threshold:.3g}$)"
-    axes[0].axhline(1, color=plotting.THRESHOLD_COLOUR, linestyle=(0, (4, 2)), linewidth=0.8, label=label)
+    axes[0].axhline(1, label=label, **plotting.THRESHOLD_LINE)
     axes[0].set_ylabel(r"sharpness in units of $2/\eta$")
     lowest, largest = points["product"].min(), points["product"].max()
     for panel in axes:
@@ -26,8 +26,7 @@ def draw(points, products):
     axes[1].plot(products["product"], products["least_cosine"], ".-", color=plotting.DESCENT_COLOUR, markersize=2.5)
     axes[1].set_ylabel(r"least $|\cos(\nabla L, u)|$ of stable $w$")
     axes[1].set_xlabel(r"product $\pi(w)$")
-    for panel, letter in zip(axes, "ab", strict=True):
-        plotting.panel_letter(panel, letter)
+    plotting.panel_letters(axes)
     return figure
 
 

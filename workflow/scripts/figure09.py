@@ -21,8 +21,7 @@ def draw(table):
             va="center",
             fontsize=7,
         )
-    for panel, letter in zip(axes, "ab", strict=True):
-        plotting.panel_letter(panel, letter)
+    plotting.panel_letters(axes)
     return figure
 
 

@@ -12,7 +12,7 @@ ZOOM = {"xlim": (0.98, 1.26), "ylim": (0.97, 1.37)}
 
 def draw(iterates, orbits):
     figure, axes = plt.subplots(2, 2, figsize=(2 * plotting.COLUMN_WIDTH, 5.0), width_ratios=[1.3, 1])
-    for row, map_name, letter in zip(axes, ("zhu", "gpgd"), "ab", strict=True):
+    for row, map_name in zip(axes, ("zhu", "gpgd"), strict=True):
         for panel in row:
             plotting.bifurcation_panel(panel, iterates, orbits, map_name=map_name, size=2.5)
         row[0].set_ylim(-0.1, 1.6)
@@ -20,7 +20,7 @@ def draw(iterates, orbits):
         row[1].set(**ZOOM)
         mark_zoom(row[0])
         plotting.legend_above(row[0], columns=3)
-        plotting.panel_letter(row[0], letter)
+    plotting.panel_letters(axes[:, 0])
     return figure
 
 

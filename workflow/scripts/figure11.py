@@ -27,8 +27,7 @@ def draw(iterates, orbits):
     axes[1].set_ylim(-1.0, 0.6)
     axes[1].set_ylabel("Lyapunov exponent")
     axes[1].set_xlabel(r"GFS sharpness $\phi(w^{(t)})$ in units of $2/\eta$")
-    for panel, letter in zip(axes, "ab", strict=True):
-        plotting.panel_letter(panel, letter)
+    plotting.panel_letters(axes)
     return figure
 
 

@@ -7,10 +7,9 @@ from gfs import data, files, provenance, regression
 
 
 def main(snakemake):
-    settings = {key: value for key, value in snakemake.params.data.items() if key != "source"}
     seed = int(snakemake.wildcards.seed)
     record = provenance.recorder(snakemake.params.data, seed=seed)
-    X, y = data.gaussian(**settings, seed=seed)
+    X, y = data.gaussian(**data.gaussian_arguments(snakemake.params.data), seed=seed)
     flattest = np.float64(regression.flattest_sharpness(X, y))
     files.write_tensors(snakemake.output.tensors, {"X": X, "y": y, "flattest_sharpness": flattest}, record())
 

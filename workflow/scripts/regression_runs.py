@@ -1,7 +1,7 @@
 """Rule regression_runs: squared regression over seeds and learning rates, the GFS sharpness at every iterate."""
 
 import _job
-from gfs import files, progress, provenance
+from gfs import data, files, progress, provenance
 from gfs.regression import runs
 
 
@@ -11,7 +11,7 @@ def main(snakemake):
     settings = snakemake.params.runs
     seeds = snakemake.params.seeds
     record = provenance.recorder({**settings, "seeds": seeds, "data_set": snakemake.params.data})
-    data_set = {key: value for key, value in snakemake.params.data.items() if key != "source"}
+    data_set = data.gaussian_arguments(snakemake.params.data)
     fractions = settings["learning_rate_fractions"]
     tables = []
     with progress.bar(len(seeds) * len(fractions), "runs") as bar:

@@ -1,7 +1,7 @@
 """Rule regression_scales: squared regression from lazy to rich initialisation."""
 
 import _job
-from gfs import files, provenance
+from gfs import data, files, provenance
 from gfs.regression import runs
 
 
@@ -10,7 +10,7 @@ def main(snakemake):
 
     settings = snakemake.params.scales
     record = provenance.recorder({**settings, "data_set": snakemake.params.data}, seed=settings["seed"])
-    data_set = {key: value for key, value in snakemake.params.data.items() if key != "source"}
+    data_set = data.gaussian_arguments(snakemake.params.data)
     tables = runs.scales(data_set, settings["seed"], settings["values"], settings["start"], settings["stop"])
     files.write_table(snakemake.output.table, pd.concat(tables, ignore_index=True), record())
 

@@ -1,7 +1,7 @@
 """Rule regression_speed: how fast the GFS sharpness of squared regression is."""
 
 import _job
-from gfs import files, provenance
+from gfs import data, files, provenance
 from gfs.speed import regression
 
 SAMPLES = [20, 50, 100, 200, 500, 1000]
@@ -9,7 +9,7 @@ FACTORS = [2, 10]
 
 
 def main(snakemake):
-    data_set = {key: value for key, value in snakemake.params.data.items() if key != "source"}
+    data_set = data.gaussian_arguments(snakemake.params.data)
     record = provenance.recorder(data_set)
     rows = regression.along_a_run(data_set, fraction=0.9, initial_scale=0.1)
     sizes = regression.by_size(SAMPLES, FACTORS)

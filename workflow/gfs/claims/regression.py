@@ -13,15 +13,12 @@ from gfs.claims.measures import (
     largest_gfs_rise,
     smallest_initial_gfs,
 )
-from gfs.regression.runs import normalised_changes
-
-# Runs of figure 5b.
-_EIGHT = 8
+from gfs.regression.runs import eight, normalised_changes
 
 
 def farthest_final_of_eight(runs: pd.DataFrame) -> float:
     """Last phi in units of 2/eta, the farthest from 1 of the first eight runs' that start above it; NaN if none."""
-    chosen = [run for run in _eight(runs) if run["gfs_sharpness"].iloc[0] > run["threshold"].iloc[0]]
+    chosen = [run for run in eight(runs) if run["gfs_sharpness"].iloc[0] > run["threshold"].iloc[0]]
     return farthest_final_gfs(pd.concat(chosen)) if chosen else math.nan
 
 
@@ -46,8 +43,8 @@ def latest_rise(runs: pd.DataFrame) -> float:
 
 
 def eight_runs(runs: pd.DataFrame) -> str:
-    above = sum(run["gfs_sharpness"].iloc[0] > run["threshold"].iloc[0] for run in _eight(runs))
-    return f"{above} of {len(_eight(runs))} start above 2/eta"
+    above = sum(run["gfs_sharpness"].iloc[0] > run["threshold"].iloc[0] for run in eight(runs))
+    return f"{above} of {len(eight(runs))} start above 2/eta"
 
 
 def all_runs(runs: pd.DataFrame) -> str:
@@ -57,10 +54,6 @@ def all_runs(runs: pd.DataFrame) -> str:
 def by_scale(scales: pd.DataFrame) -> str:
     groups = scales.groupby("initial_scale")["gfs_sharpness"]
     return "final over initial: " + ", ".join(f"{value:g}: {phi.iloc[-1] / phi.iloc[0]:.3f}" for value, phi in groups)
-
-
-def _eight(runs: pd.DataFrame) -> list[pd.DataFrame]:
-    return [runs[runs["run"] == name] for name in runs["run"].unique()[:_EIGHT]]
 
 
 def _changes(runs: pd.DataFrame) -> pd.Series:

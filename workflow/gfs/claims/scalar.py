@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pandas as pd
 
 from gfs.claims.claim import Claim
@@ -18,6 +17,7 @@ from gfs.claims.measures import (
     smallest_initial_gfs,
 )
 from gfs.scalar import theorems
+from gfs.scalar.bifurcation import above_threshold, root_mean_square
 
 
 def rising_starts_in_set(plane: pd.DataFrame) -> float:
@@ -63,7 +63,7 @@ def median_final_from_large_loss(plane: pd.DataFrame) -> float:
 
 def distance_to_gpgd(iterates: pd.DataFrame) -> float:
     """The 95 percent quantile of the distance to GPGD's periodic points while GFS sharpness is above 2/eta."""
-    above = _above(iterates)
+    above = above_threshold(iterates)
     return float(above["distance"].fillna(math.inf).quantile(0.95, interpolation="higher")) if len(above) else math.nan
 
 
@@ -86,7 +86,10 @@ def crossing_loss(table: pd.DataFrame) -> float:
 
 def ratio_of_two_step_errors(iterates: pd.DataFrame) -> float:
     """Root mean square error of two GPGD steps over that of two steps of Zhu et al.'s approximation, above 2/eta."""
-    ours, theirs = _rms(_judged(iterates, "two_step_error")), _rms(_judged(iterates, "zhu_two_step_error"))
+    ours, theirs = (
+        root_mean_square(_judged(iterates, "two_step_error")),
+        root_mean_square(_judged(iterates, "zhu_two_step_error")),
+    )
     return ours / theirs if math.isfinite(theirs) else math.nan
 
 
@@ -123,7 +126,7 @@ def rising_starts(plane: pd.DataFrame) -> str:
 
 
 def distance_of_shuffled(iterates: pd.DataFrame) -> str:
-    above = _above(iterates)
+    above = above_threshold(iterates)
     shuffled = above["shuffled_distance"].quantile(0.95)
     return f"median {above['distance'].median():.2g}; with its products shuffled the quantile is {shuffled:.2g}"
 
@@ -134,12 +137,13 @@ def stable_products(products: pd.DataFrame) -> str:
 
 
 def two_step_errors(iterates: pd.DataFrame) -> str:
-    above = _above(iterates)
-    return f"GPGD {_rms(above['two_step_error']):.2g}, Zhu et al. {_rms(above['zhu_two_step_error']):.2g}"
+    above = above_threshold(iterates)
+    ours, theirs = root_mean_square(above["two_step_error"]), root_mean_square(above["zhu_two_step_error"])
+    return f"GPGD {ours:.2g}, Zhu et al. {theirs:.2g}"
 
 
 def distances(iterates: pd.DataFrame) -> str:
-    above = _above(iterates)
+    above = above_threshold(iterates)
     return f"GPGD {above['distance'].median():.2g}, Zhu et al. {above['zhu_distance'].median():.2g}"
 
 
@@ -193,17 +197,9 @@ def _from_above(plane: pd.DataFrame) -> pd.DataFrame:
     return plane[(plane["initial_gfs"] > plane["threshold"]) & (plane["steps"] > 0)]
 
 
-def _above(iterates: pd.DataFrame) -> pd.DataFrame:
-    return iterates[iterates["gfs_sharpness"] > iterates["threshold"]]
-
-
 def _judged(iterates: pd.DataFrame, column: str) -> pd.Series:
     """A column above 2/eta, what is not finite as infinite; the last two iterates have no two steps after them."""
-    return _above(iterates.iloc[:-2])[column].fillna(math.inf)
-
-
-def _rms(values: pd.Series) -> float:
-    return float(np.sqrt((values**2).mean()))
+    return above_threshold(iterates.iloc[:-2])[column].fillna(math.inf)
 
 
 CLAIMS: tuple[Claim, ...] = (

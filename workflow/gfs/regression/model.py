@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gfs.regression.convex import ConeProgram, minimise_potential
 from gfs.regression.newton import Dual
-from gfs.regression.spectrum import largest_eigenvalue, largest_eigenvalue_semidefinite
+from gfs.spectrum import largest_eigenvalue, largest_eigenvalue_semidefinite
 
 Floats = NDArray[np.float64]
 # Starts whose N x N problems are looked at together: their arrays stay in the processor's cache.

@@ -86,6 +86,11 @@ def follow(
     )
 
 
+def eight(table: pd.DataFrame) -> list[pd.DataFrame]:
+    """Return the tables of the first eight runs: those of figure 5b."""
+    return [table[table["run"] == name] for name in table["run"].unique()[:8]]
+
+
 def normalised_changes(table: pd.DataFrame) -> pd.DataFrame:
     """Return ``(phi(t + 1) - phi(t)) / phi(t)`` as the column ``change`` of all rows but the last of each run."""
     following = table.groupby("run", sort=False)["gfs_sharpness"].shift(-1)

@@ -151,12 +151,23 @@ def beside_descent(
     table["shuffled_distance"] = np.full(len(x), np.nan)
     table["shuffled_distance"][above] = distance_to_orbits(shuffled, ends.products[above])
     found = [_long(iterations, phi, "gpgd", ends)]
-    on_slice = w.shape[1] == 4 and bool((w[:, 0] == w[:, 1]).all() and (w[:, 2] == w[:, 3]).all())
-    columns, ends = _against(Zhu(phi, eta), x, consecutive, steps, kept)
-    table |= {f"zhu_{name}": values if on_slice else np.full(len(x), np.nan) for name, values in columns.items()}
-    if on_slice:
+    if w.shape[1] == 4 and (w[:, 0] == w[:, 1]).all() and (w[:, 2] == w[:, 3]).all():
+        columns, ends = _against(Zhu(phi, eta), x, consecutive, steps, kept)
         found.append(_long(iterations, phi, "zhu", ends))
+    else:
+        columns = dict.fromkeys(columns, np.full(len(x), np.nan))
+    table |= {f"zhu_{name}": values for name, values in columns.items()}
     return pd.DataFrame(table), pd.concat(found, ignore_index=True)
+
+
+def above_threshold(iterates: pd.DataFrame) -> pd.DataFrame:
+    """Return the iterates whose GFS sharpness is above 2/eta."""
+    return iterates[iterates["gfs_sharpness"] > iterates["threshold"]]
+
+
+def root_mean_square(values: pd.Series) -> float:
+    """Return the root of the mean of the squares, of those that are there."""
+    return float(np.sqrt((values**2).mean()))
 
 
 def _against(

@@ -33,7 +33,7 @@ GFS_SHARPNESS_BOUND = 2 * math.sqrt(2)
 # An interval of log F is not split further once its bound is this close to a value that is reached. A decision leaves
 # what rounding does; a margin is wanted to a few digits.
 _DECISION_GAP = 1e-13
-MARGIN_GAP = 1e-6
+_MARGIN_GAP = 1e-6
 _MAX_ROUNDS = 400
 
 _LARGEST_LOG = 700.0
@@ -78,42 +78,46 @@ def _decided(w: ArrayLike, eta: ArrayLike, sharpness_bound: float) -> NDArray[np
 
 
 def _is_inside(w: Floats, eta: Floats, sharpness_bound: float) -> Floats:
-    log_pi, differences, phi, candidates = _prepared(w)
+    log_pi, differences, at_one, phi, candidates = _prepared(w)
     candidates &= phi <= sharpness_bound / eta
     inside = np.zeros(w.shape[1])
     rows = np.flatnonzero(candidates)
-    zero = _log_first_zero(differences[:, rows], eta[rows])
+    zero = _log_first_zero(differences[:, rows], at_one[rows], eta[rows])
     within = log_pi[rows] < zero
     rows, zero = rows[within], zero[within]
     # Only whether the maximum passes the zero is asked: intervals below it need no closer look.
-    inside[rows] = log_largest_product(differences[:, rows], eta[rows], zero, _DECISION_GAP) < zero
+    inside[rows] = _log_largest_product(differences[:, rows], at_one[rows], eta[rows], zero, _DECISION_GAP) < zero
     return inside
 
 
 def _margin(w: Floats, eta: Floats) -> Floats:
-    log_pi, differences, phi, candidates = _prepared(w)
+    log_pi, differences, at_one, phi, candidates = _prepared(w)
     margin = np.full(w.shape[1], -np.inf)
     rows = np.flatnonzero(candidates)
-    zero = _log_first_zero(differences[:, rows], eta[rows])
-    largest = log_largest_product(differences[:, rows], eta[rows], np.zeros(len(rows)), MARGIN_GAP)
+    zero = _log_first_zero(differences[:, rows], at_one[rows], eta[rows])
+    largest = _log_largest_product(differences[:, rows], at_one[rows], eta[rows], np.zeros(len(rows)), _MARGIN_GAP)
     room = zero - np.maximum(largest, log_pi[rows])
     margin[rows] = np.minimum(room, np.log(GFS_SHARPNESS_BOUND / eta[rows] / phi[rows]))
     return margin
 
 
-def _prepared(w: Floats) -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
-    """Logarithms of |pi|, squares above the smallest (first), GFS sharpness, and who can be in a set at all."""
+def _prepared(w: Floats) -> tuple[Floats, Floats, Floats, Floats, NDArray[np.bool_]]:
+    """Return what describes the gradient flow classes of a block.
+
+    That is log |pi|; the squares above the smallest, which comes first; the logarithm of the smallest square at product
+    one; the GFS sharpness; who can be in a set at all.
+    """
     log_pi = log_product(np.abs(w))
     positive = np.multiply.reduce(np.sign(w), axis=0) > 0
     differences, exists = squares_above_smallest(w)
     order = np.argsort(differences, axis=0, kind="stable")
     differences = np.take_along_axis(differences, order, axis=0)
-    smallest = np.exp(log_smallest_square(differences, np.zeros(w.shape[1])))
-    phi = np.add.reduce(1.0 / (differences + smallest), axis=0)
-    return log_pi, differences, phi, exists & positive & np.isfinite(log_pi)
+    at_one = log_smallest_square(differences, np.zeros(w.shape[1]))
+    phi = np.add.reduce(1.0 / (differences + np.exp(at_one)), axis=0)
+    return log_pi, differences, at_one, phi, exists & positive & np.isfinite(log_pi)
 
 
-def _log_first_zero(differences: Floats, eta: Floats) -> Floats:
+def _log_first_zero(differences: Floats, at_one: Floats, eta: Floats) -> Floats:
     """Return ``log pi_min``: the first product above one that a step sends to zero; infinite if none does.
 
     There ``eta (x - 1) x = s``, s being the smallest square. The logarithm of the left side less that of the right
@@ -125,7 +129,7 @@ def _log_first_zero(differences: Floats, eta: Floats) -> Floats:
         log_x = 0.5 * log_product(differences + np.exp(t))
         return log_eta + 2 * log_x + np.log(-np.expm1(-log_x)) - t
 
-    low = log_smallest_square(differences, np.zeros(len(eta)))
+    low = at_one
     width = np.ones(len(eta))
     high = low + width
     while ((below := excess(high) < 0) & (high < _LARGEST_LOG)).any():
@@ -142,11 +146,11 @@ def _log_first_zero(differences: Floats, eta: Floats) -> Floats:
     return np.where(none, np.inf, log_x)
 
 
-def log_largest_product(differences: Floats, eta: Floats, floor: Floats, gap: float) -> Floats:
+def _log_largest_product(differences: Floats, at_one: Floats, eta: Floats, floor: Floats, gap: float) -> Floats:
     """Return the logarithm of ``max_{0<x<1} F(x)``, or of some value below ``floor`` if the maximum lies below it.
 
     Args:
-        differences: squares above the smallest, which comes first, shape (D, n).
+        differences, at_one: of the classes, as :func:`_prepared` returns them.
         eta: step sizes, shape (n,).
         floor: maxima below this logarithm are not told apart, shape (n,).
         gap: what the logarithm may fall short of the maximum's.
@@ -154,7 +158,7 @@ def log_largest_product(differences: Floats, eta: Floats, floor: Floats, gap: fl
     count = len(eta)
     best = np.zeros(count)  # F(1) = 1
     row = np.arange(count)
-    upper = np.exp(log_smallest_square(differences, np.zeros(count)))
+    upper = np.exp(at_one)
     lower = np.zeros(count)
     for _ in range(_MAX_ROUNDS):
         if not len(row):

@@ -18,6 +18,7 @@ from gfs.scalar.columns import (
     scaled_product,
     unscaled,
 )
+from gfs.spectrum import largest_eigenvalue
 
 
 def product(w: ArrayLike) -> Floats:
@@ -47,7 +48,7 @@ def gd_step(w: ArrayLike, eta: ArrayLike) -> Floats:
     may seem to have one after a step.
     """
     weights = as_weights(w)
-    return per_network(lambda block, step: block - step * column_gradient(block), weights, as_step_size(eta, weights))
+    return per_network(column_step, weights, as_step_size(eta, weights))
 
 
 def hessian(w: ArrayLike) -> Floats:
@@ -70,10 +71,7 @@ def sharpness(w: ArrayLike) -> Floats:
     >>> float(np.round(sharpness([2.0, 0.5]), 12))
     4.25
     """
-    matrices = hessian(w)
-    finite = np.isfinite(matrices).all(axis=(-2, -1))
-    top = np.linalg.eigvalsh(np.where(np.expand_dims(finite, (-2, -1)), matrices, 0.0))[..., -1]
-    return np.where(finite, top, np.nan)
+    return largest_eigenvalue(hessian(w))
 
 
 def balances(w: ArrayLike) -> Floats:
@@ -92,6 +90,11 @@ def column_gradient(w: Floats) -> Floats:
     residual, residual_exponent = scaled_difference(*scaled_product(w), factor=1.0)
     others, exponent = scaled_others_product(w)
     return unscaled(residual * others, residual_exponent + exponent)
+
+
+def column_step(w: Floats, eta: Floats) -> Floats:
+    """Return a step of gradient descent from a block of columns, shape (D, n)."""
+    return w - eta * column_gradient(w)
 
 
 def _hessian(w: Floats) -> Floats:

@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 
 from gfs.descent import DIVERGED_LOSS
 from gfs.errors import UserError
-from gfs.scalar import solution
 from gfs.scalar.columns import Floats, as_weights, others_product
 from gfs.scalar.invariant_set import in_invariant_set
 from gfs.scalar.network import gd_step
-from gfs.scalar.solution import column_gfs_sharpness, gradient_flow_point
+from gfs.scalar.solution import column_gfs_sharpness, gfs_sharpness, gradient_flow_point
 
 # A rise of GFS sharpness by less than this, relative to it, is rounding: its error is below 1e-13.
 RISE = 1e-12
@@ -57,12 +56,12 @@ class Descents:
     crossing_loss: Floats
 
 
-def starts(direction: Sequence[float], gfs_sharpness: Floats, products: Floats) -> Floats:
+def starts(direction: Sequence[float], sharpness: Floats, products: Floats) -> Floats:
     """Return starts of the given GFS sharpness and product.
 
     Args:
         direction: d, one number per weight; its mean is taken off.
-        gfs_sharpness: above the depth D, the least that a minimiser can have; shape (n,).
+        sharpness: GFS sharpness, above the depth D, the least that a minimiser can have; shape (n,).
         products: shape (n,).
 
     Returns:
@@ -74,15 +73,14 @@ def starts(direction: Sequence[float], gfs_sharpness: Floats, products: Floats) 
     d = np.asarray(direction, dtype=np.float64) - np.mean(direction)
     if not np.ptp(d) > 0:
         raise UserError(f"the direction {list(direction)} has the same number for every weight: it gives no shape")
-    if not (gfs_sharpness > len(d)).all():
+    if not (sharpness > len(d)).all():
         raise UserError(
-            f"a network of depth {len(d)} has no minimiser of sharpness {np.min(gfs_sharpness):g}; "
-            f"give more than {len(d)}"
+            f"a network of depth {len(d)} has no minimiser of sharpness {np.min(sharpness):g}; give more than {len(d)}"
         )
-    low, high = np.zeros(len(gfs_sharpness)), np.log(gfs_sharpness) / (2 * -d.min())
+    low, high = np.zeros(len(sharpness)), np.log(sharpness) / (2 * -d.min())
     for _ in range(100):  # to the last place
         middle = 0.5 * (low + high)
-        above = np.sum(np.exp(-2 * middle[:, None] * d), axis=-1) > gfs_sharpness
+        above = np.sum(np.exp(-2 * middle[:, None] * d), axis=-1) > sharpness
         low, high = np.where(above, low, middle), np.where(above, middle, high)
     return gradient_flow_point(np.exp(high[:, None] * d), products)
 
@@ -98,7 +96,7 @@ def descend(
         threads: that share the work; the results do not depend on them.
     """
     weights = as_weights(w)
-    phi = solution.gfs_sharpness(weights)
+    phi = gfs_sharpness(weights)
     found = Descents(
         status=np.full(len(weights), "out of iterations"),
         steps=np.zeros(len(weights), dtype=np.int64),
@@ -108,7 +106,7 @@ def descend(
         last_rise=np.zeros(len(weights), dtype=np.int64),
         crossing_loss=np.full(len(weights), np.nan),
     )
-    active = _Active(np.arange(len(weights)), weights.T.copy(), phi.copy(), np.zeros(len(weights)))
+    active = _Active(np.arange(len(weights)), weights.T.copy(), phi, np.zeros(len(weights)))
     first, length = 0, _FIRST_ROUND
     # NumPy lets other threads run while it computes; each writes to rows of its own.
     with ThreadPoolExecutor(threads) as pool:
@@ -155,9 +153,7 @@ def _advance(
     steps: range,
     active: _Active,
 ) -> _Active:
-    """Examine the iterates numbered ``steps`` and take a step from each; return the networks that have not ended."""
-    active = active.only(slice(None))
-    active.w = active.w.copy()
+    """Examine the iterates numbered ``steps`` and step from each, in place; return the networks that have not ended."""
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for step in steps:
             others = others_product(active.w)

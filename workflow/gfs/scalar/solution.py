@@ -20,7 +20,7 @@ from gfs.scalar.columns import (
     per_network,
     scaled_product,
 )
-from gfs.scalar.network import column_gradient
+from gfs.scalar.network import column_step
 
 # The logarithm of the smallest square is sought down to here; beyond, others dwarf it and it follows from them.
 _SMALLEST_LOG = -690.0
@@ -87,7 +87,7 @@ def gpgd_step(w: ArrayLike, eta: ArrayLike) -> Floats:
     weights = as_weights(w)
 
     def step(block: Floats, eta: Floats) -> Floats:
-        after = block - eta * column_gradient(block)
+        after = column_step(block, eta)
         # By its logarithm: the product itself may leave the range of float64.
         return _point(block, np.multiply.reduce(np.sign(after), axis=0), log_product(np.abs(after)))
 

@@ -8,7 +8,7 @@ here; ``text`` says which.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,13 +108,6 @@ def examine(statement: Statement, depth: int, points: int, seed: int) -> Examina
         int(failed.sum()),
         _described(outside) if failed.any() else "",
     )
-
-
-def examine_all(depths: Sequence[int], points: int, seed: int) -> Iterator[Examination]:
-    """Yield the examination of every statement at every depth."""
-    for statement in STATEMENTS:
-        for depth in depths:
-            yield examine(statement, depth, points, seed)
 
 
 def _failures(sample: Sample, tolerance: float) -> np.ndarray:
@@ -272,15 +265,32 @@ _ROUNDING = 1e-12
 _MAX_STEPS = 20_000
 
 
-def _theorem_33(generator: Generator, depth: int, count: int, judge: Callable[..., Floats], **region: float) -> Sample:
+@dataclass(frozen=True)
+class _Step:
+    """One step of runs in which Theorem 3.3 is judged; arrays have a row per run, ``loss`` is that of ``following``."""
+
+    number: int
+    eta: Floats
+    delta: Floats
+    first_loss: Floats
+    current: Floats
+    following: Floats
+    loss: Floats
+
+
+def _theorem_33(
+    generator: Generator, depth: int, count: int, judge: Callable[[_Step], Floats], **region: float
+) -> Sample:
     """Follow runs until their loss is rounding, or beyond 100 (outside the assumptions), or for ever."""
     w, eta, delta = _below_threshold(generator, depth, count, largest_delta=0.4, **region)
     margin = np.full(count, np.inf)
-    row, current = np.arange(count), w
+    row, current, first = np.arange(count), w, loss(w)
     for step in range(1, _MAX_STEPS + 1):
         following = gd_step(current, eta[row])
-        margin[row] = np.minimum(margin[row], judge(w[row], eta[row], delta[row], step, current, following))
-        going = ~((loss(following) <= _ROUNDING**2) | (loss(following) > 100))
+        reached = loss(following)
+        now = _Step(step, eta[row], delta[row], first[row], current, following, reached)
+        margin[row] = np.minimum(margin[row], judge(now))
+        going = ~((reached <= _ROUNDING**2) | (reached > 100))
         row, current = row[going], following[going]
         if not len(row):
             break
@@ -289,22 +299,22 @@ def _theorem_33(generator: Generator, depth: int, count: int, judge: Callable[..
     return Sample(margin, {"w": w, "eta": eta, "delta": delta})
 
 
-def _stays_above(w: Floats, eta: Floats, delta: Floats, step: int, current: Floats, following: Floats) -> Floats:
+def _stays_above(now: _Step) -> Floats:
     """The share that is left of the way from ``(2 - delta) / eta`` to the bound."""
-    return np.asarray((gfs_sharpness(following) * eta - 2 * (1 - delta)) / delta)
+    return np.asarray((gfs_sharpness(now.following) * now.eta - 2 * (1 - now.delta)) / now.delta)
 
 
-def _decays(w: Floats, eta: Floats, delta: Floats, step: int, current: Floats, following: Floats) -> Floats:
-    reached = loss(following)
-    bound = step * np.log1p(-delta) + np.log(loss(w))
-    return np.where(reached <= _ROUNDING**2, np.inf, bound - np.log(np.maximum(reached, 1e-300)))
+def _decays(now: _Step) -> Floats:
+    bound = now.number * np.log1p(-now.delta) + np.log(now.first_loss)
+    return np.where(now.loss <= _ROUNDING**2, np.inf, bound - np.log(np.maximum(now.loss, 1e-300)))
 
 
-def _settles(w: Floats, eta: Floats, delta: Floats, step: int, current: Floats, following: Floats) -> Floats:
+def _settles(now: _Step) -> Floats:
     """The movement per step is below a bound that is summable."""
-    moved = np.linalg.norm(following - current, axis=-1)
+    moved = np.linalg.norm(now.following - now.current, axis=-1)
+    decay = (1 - now.delta) ** ((now.number - 1) / 2)
     # |grad L| = sqrt(2 L) sqrt(sum_i (pi / w_i)^2), and near the minimum the sum is at most 1.5 phi.
-    bound = eta * np.sqrt(2 * loss(w)) * (1 - delta) ** ((step - 1) / 2) * np.sqrt(1.5 * 2 / eta)
+    bound = now.eta * np.sqrt(2 * now.first_loss) * decay * np.sqrt(1.5 * 2 / now.eta)
     return 1 - moved / np.maximum(bound, 1e-200)
 
 

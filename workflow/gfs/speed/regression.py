@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from gfs import data
 from gfs.descent import gradient_descent
@@ -16,7 +17,7 @@ from gfs.regression import SquaredRegression, flattest_sharpness
 from gfs.regression.convex import minimise_potential
 from gfs.speed.measuring import best_of, page
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
+Floats = NDArray[np.float64]
 
 # Iterates that the general solvers are timed on.
 _FEW = 20

@@ -58,7 +58,7 @@ def exact(w: Floats) -> Any:
     with mpmath.workdps(50):
         squares = [mpmath.mpf(float(x)) ** 2 for x in w]
         above = [square - min(squares) for square in squares]
-        low, high = mpmath.mpf(-800), mpmath.mpf(0)
+        low, high = mpmath.mpf(-2000), mpmath.mpf(0)
         for _ in range(180):
             middle = (low + high) / 2
             below = mpmath.fsum(mpmath.log(v + mpmath.exp(middle)) for v in above) < 0
