@@ -166,9 +166,13 @@ def regression_runs(count=8):
     return pd.concat(tables, ignore_index=True)
 
 
-def verdicts_on_runs(table):
+def verdict_rows(table):
     tables = dict.fromkeys(["regression_runs", "regression_scales"], ("t.parquet", table))
-    return {row["id"]: row["verdict"] for row in claims.evaluate(claims.CLAIMS, tables, "test") if row["source"]}
+    return [row for row in claims.evaluate(claims.CLAIMS, tables, "test") if row["source"]]
+
+
+def verdicts_on_runs(table):
+    return {row["id"]: row["verdict"] for row in verdict_rows(table)}
 
 
 def test_many_runs_as_the_paper_describes_them():
@@ -189,6 +193,32 @@ def test_many_runs_as_the_paper_describes_them():
 )
 def test_many_runs_that_are_otherwise_fail(name, change):
     assert verdicts_on_runs(change(regression_runs()))[name] == "fails"
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("regression-eight-runs", lambda t: t[t["run"] != "run3"]),
+        ("regression-eight-runs", lambda t: t.assign(threshold=12.0)),
+        ("regression-rises-early", lambda t: t.assign(gfs_sharpness=10.0)),
+        ("regression-rises-early", lambda t: t.iloc[:0]),
+        ("regression-scales", lambda t: t.assign(gfs_sharpness=10.0)),
+        ("regression-scales", lambda t: t.assign(status="diverged")),
+    ],
+)
+def test_runs_that_say_nothing_are_not_judged(name, change):
+    assert verdicts_on_runs(change(regression_runs()))[name] == "not attempted"
+
+
+def test_the_eight_are_the_first_and_the_latest_rise_the_last_of_any_run():
+    table = regression_runs(10)
+    late = (table["run"] == "run9") & (table["iteration"] == 60)
+    table.loc[late, "gfs_sharpness"] *= 1.001
+    # Beyond the eight: one run that ends high changes their claim only if it is among them.
+    table.loc[table["run"] == "run8", "gfs_sharpness"] += 5
+    found = {row["id"]: row for row in verdict_rows(table)}
+    assert found["regression-eight-runs"]["verdict"] == "holds"
+    assert found["regression-rises-early"]["verdict"] == "fails"
 
 
 def test_a_diverging_run_among_many_is_not_passed_over():

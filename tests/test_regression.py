@@ -76,11 +76,117 @@ def test_conserved_products_and_certificate(model, start):
     assert (np.abs(solution.duality_gap) < 1e-10).all()
 
 
-def test_a_failed_certificate_is_not_used(model, start, monkeypatch):
-    monkeypatch.setattr(
-        SquaredRegression, "_newton", lambda self, p, q, _: (p, q, np.zeros((*p.shape[:-1], self.rank)))
-    )
+@pytest.mark.parametrize("wrong", ["the start", "another interpolator", "no interpolator"])
+def test_a_failed_certificate_is_not_used(model, start, monkeypatch, wrong):
+    def solve(model, system, p, q, solver, trajectory):
+        nu = np.zeros((len(p), len(system.targets)))
+        if wrong == "the start":
+            return p, q, nu
+        beta = np.linalg.lstsq(system.rows, system.targets, rcond=None)[0] * (1.1 if wrong == "no interpolator" else 1)
+        return np.maximum(beta, 0) + 0 * p + 1, np.maximum(-beta, 0) + 0 * q + 1, nu
+
+    monkeypatch.setattr("gfs.regression.model._solve", solve)
     assert np.isnan(model.gfs_sharpness(*start)).all()
+
+
+def test_a_certificate_is_not_won_by_an_ill_conditioned_model(monkeypatch):
+    """The start interpolates to 5e-8 of y, but along a singular value of 1e-8 it is far from the end."""
+    left, right = (np.linalg.qr(np.random.default_rng(i).normal(size=(2, 2)))[0] for i in (1, 2))
+    X = (left * [1, 1e-8]) @ right
+    beta = right.T @ [1.0, 0.0]
+    plus = np.sqrt(np.maximum(beta, 0) + 0.01)
+    minus = np.sqrt(plus**2 - beta)
+    model = SquaredRegression(X, X @ (right.T @ [1.0, 10.0]))
+    assert model.gradient_flow_solution(plus, minus).certified
+    monkeypatch.setattr(
+        "gfs.regression.model._solve", lambda model, system, p, q, *_: (p, q, np.zeros((len(p), len(system.targets))))
+    )
+    assert not model.gradient_flow_solution(plus, minus).certified
+
+
+@pytest.mark.parametrize("solver", ["newton", "cvxpy", "scipy"])
+@pytest.mark.parametrize("scale", [1e-6, 1e-3, 1e4])
+def test_gfs_sharpness_is_homogeneous(model, start, solver, scale):
+    """``phi`` of ``(c y, sqrt(c) u)`` is c times that of ``(y, u)``: no solver may have a scale of its own."""
+    scaled = SquaredRegression(model.X, scale * model.y)
+    value = scaled.gfs_sharpness(*(np.sqrt(scale) * u for u in start), solver)
+    # Clarabel's own accuracy is up to 1e-6 in some of these.
+    tolerance = 1e-6 if solver == "cvxpy" else 1e-8
+    np.testing.assert_allclose(value, scale * model.gfs_sharpness(*start), rtol=tolerance)
+
+
+@pytest.mark.parametrize(("scales"), [(1e-4, 1.0), (1.0, 1e-8), (1e6, 1.0), (1.0, 1e8)])
+@pytest.mark.parametrize("method", ["sdp", "dykstra"])
+def test_the_flattest_sharpness_is_proportional_to_both_scales(model, method, scales):
+    value = flattest_sharpness(scales[0] * model.X, scales[1] * model.y, method)
+    assert value == pytest.approx(scales[0] * scales[1] * flattest_sharpness(model.X, model.y), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("plus", "minus", "label"), [([1e5], [0.0], -1.0), ([1e20], [1e-20], -1.0), ([1e30], [0.0], -1.0)]
+)
+def test_a_huge_start_does_not_hide_a_missing_interpolator(plus, minus, label):
+    found = SquaredRegression([[1.0]], [label]).gradient_flow_solution(plus, minus)
+    loss = SquaredRegression([[1.0]], [label]).loss(found.u_plus, found.u_minus)
+    assert not found.certified or loss < 1e-12
+
+
+@pytest.mark.parametrize("solver", ["newton", "cvxpy", "scipy"])
+def test_one_live_weight_in_closed_form(solver):
+    """With u_+ = 1 on one entry and y = X_0 the end is u_+ = 1 there: phi = 4/N |X_0|^2."""
+    X = np.random.default_rng(0).normal(size=(20, 40))
+    plus = np.zeros(40)
+    plus[0] = 2.0
+    value = SquaredRegression(X, X[:, 0]).gfs_sharpness(plus, 0 * plus, solver)
+    assert value == pytest.approx(4 / 20 * X[:, 0] @ X[:, 0], rel=1e-9)
+
+
+@pytest.mark.parametrize("solver", ["newton", "cvxpy", "scipy"])
+def test_starts_of_all_zeros_go_nowhere(model, start, solver):
+    nothing = np.zeros(14)
+    both = np.stack([start[0][0], nothing]), np.stack([start[1][0], nothing])
+    values = model.gfs_sharpness(*both, solver)
+    assert np.isfinite(values[0])
+    assert np.isnan(values[1])
+
+
+def test_samples_of_very_different_sizes_still_interpolate(model, start):
+    X, y = model.X.copy(), model.y.copy()
+    X[1] *= 1e-10
+    y[1] *= 1e-10
+    scaled, plain = SquaredRegression(X, y), SquaredRegression(model.X, model.y)
+    solutions = [m.gradient_flow_solution(*start).u_plus for m in (scaled, plain)]
+    np.testing.assert_allclose(*solutions, rtol=1e-8)
+
+
+def test_a_rank_that_cannot_be_told_is_refused():
+    left, right = (np.linalg.qr(np.random.default_rng(i).normal(size=(2, 2)))[0] for i in (1, 2))
+    X = (left * [1, 1e-12]) @ right
+    with pytest.raises(ValueError, match="the rank of X cannot be told"):
+        SquaredRegression(X, X @ np.ones(2)).gfs_sharpness(np.ones(2), np.ones(2))
+
+
+def test_the_result_does_not_depend_on_the_batch():
+    """Where f passes zero its terms cancel: a line search that takes f's own size for theirs stops early."""
+    generator = np.random.default_rng(0)
+    model = SquaredRegression(generator.normal(1, 1, size=(5, 10)), generator.normal(size=5))
+    scales = np.geomspace(0.05, 1, 3000)[:, None]
+    solution = model.gradient_flow_solution(scales * np.ones(10), scales * np.ones(10))
+    assert solution.residual.max() < 1e-12
+
+
+def test_an_empty_batch_is_no_harm(model):
+    nothing = np.zeros((0, 14))
+    assert model.gfs_sharpness(nothing, nothing).shape == (0,)
+    assert model.gradient_flow_solution(nothing, nothing, trajectory=True).u_plus.shape == (0, 14)
+
+
+def test_the_data_are_the_model_s_own(start):
+    X, y = np.random.default_rng(3).normal(1, 1, size=(6, 14)), np.ones(6)
+    model = SquaredRegression(X, y)
+    before = model.gfs_sharpness(*start)
+    X *= 2
+    np.testing.assert_array_equal(model.gfs_sharpness(*start), before)
 
 
 def test_starts_that_are_not_finite_leave_the_others_unharmed(model, start):
@@ -132,8 +238,14 @@ def test_data_without_an_interpolator_is_refused():
 def test_bad_arguments_are_refused(model):
     with pytest.raises(ValueError, match=r"\(N, d\)"):
         SquaredRegression(np.ones((2, 3)), np.ones(3))
-    with pytest.raises(ValueError, match="finite"):
-        SquaredRegression([[np.nan]], [1.0])
+    with pytest.raises(ValueError, match=r"X must be finite, found nan at \(0, 1\)"):
+        SquaredRegression([[1.0, np.nan]], [1.0])
+    with pytest.raises(ValueError, match="must be real"):
+        SquaredRegression([[1j]], [1.0])
+    with pytest.raises(ValueError, match="must have samples"):
+        SquaredRegression(np.zeros((0, 3)), [])
+    with pytest.raises(ValueError, match=r"do not fit together: \(2, 14\) and \(3, 14\)"):
+        model.loss(np.ones((2, 14)), np.ones((3, 14)))
     with pytest.raises(ValueError, match=r"u_plus must have shape \(\.\.\., 14\)"):
         model.loss(np.ones(3), np.ones(14))
     with pytest.raises(ValueError, match="unknown solver"):

@@ -246,7 +246,8 @@ def save(figure: Figure, *paths: str | Path) -> None:
 
 def _mark_unfinished_flows(axes: Axes, run: pd.DataFrame) -> None:
     unfinished = run[run["gfs_status"].notna() & (run["gfs_status"] != "converged")]
-    label = "no solution" if (unfinished["gfs_status"] == "does not exist").all() else "flow unfinished"
+    without_flow = unfinished["gfs_status"].isin(["does not exist", "certificate failed"]).all()
+    label = "no solution" if without_flow else "flow unfinished"
     if len(unfinished):
         axes.plot(
             unfinished["iteration"],

@@ -15,7 +15,8 @@ rule regression_runs:
         mem_mb=3000,
         runtime=60,
     params:
-        runs=configuration.settings(config, "regression", "runs"),
+        # Without the number of seeds: a part depends on its own.
+        runs={k: v for k, v in configuration.settings(config, "regression", "runs").items() if k != "seeds"},
         seeds=lambda wildcards: seeds_of_part(int(wildcards.part)),
         data=configuration.data_set(config, config["regression"]["runs"]["data"]),
     script:

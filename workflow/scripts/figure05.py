@@ -1,11 +1,15 @@
 """Rule figure05: squared regression; a one run, b eight runs, c changes over all runs, d from lazy to rich."""
 
+import math
+
 import matplotlib.pyplot as plt
 import numpy as np
 
 import _job
 from gfs import plotting
 from gfs.regression.runs import eight, normalised_changes
+
+LINES = ("-", (0, (3, 1)), ":")
 
 
 def draw(table, runs, scales):
@@ -22,15 +26,22 @@ def draw(table, runs, scales):
 
 
 def eight_runs(axes, runs):
+    """A colour per data set, dashes by the step size."""
     shown = eight(runs)
-    for i, run in enumerate(shown):
+    seeds, fractions = ([*dict.fromkeys(run[key].iloc[0] for run in shown)] for key in ("seed", "fraction"))
+    for run in shown:
+        style = LINES[fractions.index(run["fraction"].iloc[0]) % len(LINES)]
+        colour = plt.get_cmap("Set2")(seeds.index(run["seed"].iloc[0]))
         axes.plot(
-            run["iteration"], run["gfs_sharpness"] / run["threshold"], color=plt.get_cmap("tab10")(i), linewidth=0.9
+            run["iteration"], run["gfs_sharpness"] / run["threshold"], color=colour, linestyle=style, linewidth=0.9
         )
     axes.axhline(1, label=r"$2/\eta$", **plotting.THRESHOLD_LINE)
     axes.set_ylabel(r"GFS sharpness in units of $2/\eta$")
-    axes.plot([], [], color="0.4", linewidth=0.9, label=f"{len(shown)} runs")
-    plotting.legend_above(axes)
+    for fraction, style in zip(fractions, LINES, strict=False):
+        axes.plot(
+            [], [], color="0.4", linestyle=style, linewidth=0.9, label=rf"$\eta = {fraction:g} \cdot 2/S_{{flat}}$"
+        )
+    plotting.legend_above(axes, columns=3)
 
 
 def changes(axes, figure, runs):
@@ -54,7 +65,9 @@ def changes(axes, figure, runs):
     largest = points["change"].max()
     axes.set_ylim(min(points["change"].min() * 2, -1e-7), max(2 * largest, 1e-7))
     axes.set_ylabel(r"change $\phi(w^{(t+1)}) / \phi(w^{(t)}) - 1$")
-    axes.set_title(f"{points['run'].nunique()} runs, largest {largest:.1e}", fontsize=7)
+    exponent = math.floor(math.log10(abs(largest)))
+    value = rf"{largest / 10**exponent:.1f} \cdot 10^{{{exponent}}}"
+    axes.set_title(rf"{points['run'].nunique()} runs; largest change ${value}$", fontsize=7)
     figure.colorbar(shown, ax=axes, label=r"$\phi$ in units of $2/\eta$")
 
 
@@ -63,19 +76,15 @@ def lazy_to_rich(axes, scales):
     for i, value in enumerate(values):
         run = scales[scales["initial_scale"] == value]
         colour = plt.get_cmap("viridis")(0.9 * i / max(1, len(values) - 1))
-        axes.plot(
-            run["iteration"],
-            run["gfs_sharpness"] / run["gfs_sharpness"].iloc[0],
-            color=colour,
-            linewidth=1.0,
-            label=f"{value:g}",
-        )
-    start = scales["gfs_sharpness"].iloc[0] / scales["threshold"].iloc[0]
-    axes.axhline(1 / start, label=r"$2/\eta$", **plotting.THRESHOLD_LINE)
+        phi = run["gfs_sharpness"] / run["threshold"]
+        axes.plot(run["iteration"], phi, color=colour, linewidth=1.0, label=f"{value:g}")
+        end = "o" if run["status"].iloc[-1] == "converged" else ">"
+        axes.plot(run["iteration"].iloc[-1], phi.iloc[-1], end, color=colour, markersize=3)
+    axes.axhline(1, label=r"$2/\eta$", **plotting.THRESHOLD_LINE)
     axes.set_xscale("symlog", linthresh=10)
     axes.set_xlim(left=0)
-    axes.set_ylabel(r"$\phi(w^{(t)}) / \phi(w^{(0)})$")
-    plotting.legend_above(axes, columns=4)
+    axes.set_ylabel(r"GFS sharpness in units of $2/\eta$")
+    axes.legend(title=r"$u_\pm$ at the start", loc="lower left", ncols=2, fontsize=6, title_fontsize=6)
 
 
 if "snakemake" in globals():

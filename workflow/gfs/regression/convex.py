@@ -108,7 +108,10 @@ def minimise_potential(
         return _nothing(p, len(y))
     grown, shrunk = np.zeros_like(p), np.zeros_like(q)
     grown[used], shrunk[used] = potential.squares(found.x)
-    nu = np.asarray(np.linalg.lstsq(A.T, potential.slope(found.x), rcond=None)[0], dtype=np.float64)
+    # By their weight in P and Q: of an entry that is next to nothing the logarithm is known badly, and matters little.
+    weights = np.sqrt(grown[used] + shrunk[used])
+    multipliers = np.linalg.lstsq(A.T * weights[:, None], potential.slope(found.x) * weights, rcond=1e-15)[0]
+    nu = np.asarray(multipliers, dtype=np.float64)
     return grown, shrunk, nu
 
 

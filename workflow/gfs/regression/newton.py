@@ -54,11 +54,11 @@ class Dual:
         nu = np.zeros((len(p), len(self.targets)))
         active = np.arange(len(p))[np.isfinite(p).all(axis=-1) & np.isfinite(q).all(axis=-1)]
         for _ in range(_MAX_STEPS):
-            step, decrement = self._newton_step(p[active], q[active], nu[active])
+            step, decrement, sums = self._newton_step(p[active], q[active], nu[active])
             length = self._line_search(p[active], q[active], nu[active], step, decrement)
             nu[active] += length[:, None] * step
             # decrement^2 / 2 estimates the distance to the minimum; a zero length means that rounding has won.
-            going_on = (decrement > 1e-28 * (1 + np.sum(p[active] + q[active], axis=-1))) & (length > 0)
+            going_on = (decrement > 1e-28 * sums) & (length > 0)
             active = active[going_on]
             if not len(active):
                 break
@@ -67,6 +67,8 @@ class Dual:
     def solve_along(self, p: Floats, q: Floats) -> Floats:
         """Return :meth:`solve` for the consecutive iterates of one trajectory, shape (n, d), faster."""
         count = len(p)
+        if not count:
+            return self.solve(p, q)
         length = -(-count // _CHAINS)
         # The last chain is filled up with the last iterate.
         places = np.minimum(np.arange(-(-count // length))[:, None] * length + np.arange(length), count - 1)
@@ -83,20 +85,21 @@ class Dual:
             solutions[here] = nu
         return solutions
 
-    def _newton_step(self, p: Floats, q: Floats, nu: Floats) -> tuple[Floats, Floats]:
+    def _newton_step(self, p: Floats, q: Floats, nu: Floats) -> tuple[Floats, Floats, Floats]:
         z = nu @ self.rows
         grown, shrunk = p * np.exp(z), q * np.exp(-z)
         slope = (grown - shrunk) @ self.rows.T - self.targets
         step = -_solve_positive(self._hessian(grown + shrunk), slope)
-        return step, -np.sum(slope * step, axis=-1)
+        return step, -np.sum(slope * step, axis=-1), np.sum(grown + shrunk, axis=-1)
 
     def _line_search(self, p: Floats, q: Floats, nu: Floats, step: Floats, decrement: Floats) -> Floats:
         here = self.value(p, q, nu)
+        # Of the terms that f is the difference of: near f = 0 that is far more than of f.
+        rounding = 4e-16 * (2 * np.sum(np.abs(nu * self.targets), axis=-1) + np.abs(here))
         length = np.ones(len(nu))
         for _ in range(_HALVINGS):
             with np.errstate(over="ignore", invalid="ignore"):
                 there = self.value(p, q, nu + length[:, None] * step)
-            rounding = 4e-16 * np.abs(here)
             enough = there <= here - 0.25 * length * decrement + rounding
             if enough.all():
                 return length

@@ -32,7 +32,7 @@ def seeds_and_rates(
     """
     for seed in seeds:
         X, y = data.gaussian(**data_set, seed=seed)
-        flattest = flattest_sharpness(X, y, "dykstra")
+        flattest = flattest_sharpness(X, y)
         for fraction in fractions:
             table = follow({"X": X, "y": y}, initial_scale, fraction * 2 / flattest, stop)
             yield table.assign(run=f"seed{seed}-fraction{fraction!r}", seed=seed, fraction=fraction)

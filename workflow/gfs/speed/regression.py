@@ -102,8 +102,10 @@ def _general_solvers(model: SquaredRegression) -> dict[str, Solve]:
         solution = model.gradient_flow_solution(plus, minus, "cvxpy")
         return solution.u_plus, solution.u_minus
 
+    system = model.interpolation()
+
     def scipy(method: str, plus: Floats, minus: Floats) -> tuple[Floats, Floats]:
-        grown, shrunk, _ = minimise_potential(model.rows, model.targets, plus**2, minus**2, method)
+        grown, shrunk, _ = minimise_potential(system.rows, system.targets, plus**2, minus**2, method)
         return np.sqrt(grown), np.sqrt(shrunk)
 
     return {
