@@ -259,6 +259,11 @@ def test_flattest_interpolator_by_two_methods(samples, dimension, mean):
     assert flattest_sharpness(X, y, "dykstra") == pytest.approx(flattest_sharpness(X, y, "sdp"), rel=1e-4)
 
 
+def test_projections_that_creep_are_given_up(model):
+    with pytest.raises(ValueError, match="within max_rounds projections"):
+        flattest_sharpness(model.X, model.y, "dykstra", max_rounds=10)
+
+
 def test_flattest_interpolator_with_a_repeated_sample():
     generator = np.random.default_rng(1)
     X, y = generator.normal(size=(6, 12)), generator.normal(size=6)

@@ -8,6 +8,7 @@ projections.
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -30,7 +31,9 @@ _SETTLED = 1e-10
 _LEAST_SMOOTHING = 1e-10
 
 
-def flattest_sharpness(X: ArrayLike, y: ArrayLike, method: Literal["sdp", "dykstra"] = "sdp") -> float:
+def flattest_sharpness(
+    X: ArrayLike, y: ArrayLike, method: Literal["sdp", "dykstra"] = "sdp", *, max_rounds: int | None = None
+) -> float:
     """Return ``S_flat``, the sharpness of the flattest interpolator of the data.
 
     Args:
@@ -38,12 +41,12 @@ def flattest_sharpness(X: ArrayLike, y: ArrayLike, method: Literal["sdp", "dykst
         method: ``"sdp"``, the semidefinite program in cvxpy (Clarabel); or ``"dykstra"``, projected gradient descent
             with Dykstra's projections, ended by a lower bound within 1e-5. At N = 50, d = 100 it mostly takes a tenth
             of the time, but ten times as long on every tenth data set, where the projections creep along a corner.
+        max_rounds: dykstra: projections after which it is given up; some 40,000 a second at N = 50, d = 100.
 
     Raises:
         ValueError: an unknown method, no interpolator exists, or the solver did not reach an optimum.
     """
-    solve = {"sdp": _by_semidefinite_program, "dykstra": _by_projected_gradient}.get(method)
-    if solve is None:
+    if method not in ("sdp", "dykstra"):
         raise ValueError(f"unknown method {method!r}; choose 'sdp' or 'dykstra'")
     model = SquaredRegression(X, y)
     model.require_interpolator()
@@ -51,7 +54,9 @@ def flattest_sharpness(X: ArrayLike, y: ArrayLike, method: Literal["sdp", "dykst
         return 0.0
     # S_flat is proportional to the scales of X and of y; solvers have absolute tolerances.
     sizes = float(np.abs(model.X).max()), float(np.abs(model.y).max())
-    return sizes[0] * sizes[1] * solve(SquaredRegression(model.X / sizes[0], model.y / sizes[1]))
+    scaled = SquaredRegression(model.X / sizes[0], model.y / sizes[1])
+    value = _by_semidefinite_program(scaled) if method == "sdp" else _by_projected_gradient(scaled, max_rounds)
+    return sizes[0] * sizes[1] * value
 
 
 def _by_semidefinite_program(model: SquaredRegression) -> float:
@@ -75,13 +80,13 @@ def _by_semidefinite_program(model: SquaredRegression) -> float:
     raise ValueError(f"the flattest interpolator was not found: the solver's status is {problem.status!r}")
 
 
-def _by_projected_gradient(model: SquaredRegression) -> float:
+def _by_projected_gradient(model: SquaredRegression, max_rounds: int | None) -> float:
     """Accelerated projected gradient descent on ``mu log tr exp(M / mu)``, mu lowered step by step.
 
     The smoothed sharpness lies between the sharpness and ``mu log N`` above it; at equal top eigenvalues, which are the
     rule at the optimum for data without a mean, the sharpness itself has no gradient.
     """
-    project = _Projection(model)
+    project = _Projection(model, max_rounds)
     z = project(np.zeros(2 * model.dimension))
     if z is None:
         raise ValueError("the flattest interpolator was not found: Dykstra's projections reached no interpolator")
@@ -180,7 +185,8 @@ class _Projection:
     with, which changes where the projections pass, not where they end.
     """
 
-    def __init__(self, model: SquaredRegression) -> None:
+    def __init__(self, model: SquaredRegression, max_rounds: int | None = None) -> None:
+        self.rounds_left = math.inf if max_rounds is None else max_rounds
         self.A = np.hstack([model.X, -model.X])
         self.y = model.y
         self.inverse = np.linalg.pinv(self.A)
@@ -191,6 +197,9 @@ class _Projection:
         correction = self.correction
         x = z - correction
         for k in range(rounds):
+            self.rounds_left -= 1
+            if self.rounds_left < 0:
+                raise ValueError("the flattest interpolator was not found within max_rounds projections")
             on_plane = x - self.inverse @ (self.A @ x - self.y)
             x = np.maximum(on_plane + correction, 0.0)
             correction = on_plane + correction - x
