@@ -3,6 +3,7 @@
 SHELL := /bin/sh
 CORES ?= all
 SNAKEMAKE := .venv/bin/snakemake
+SPEED := scalar_speed regression_speed network_speed
 
 .PHONY: figures install test lint benchmark environment clean
 .DEFAULT_GOAL := figures
@@ -30,8 +31,8 @@ lint: install
 
 # Speed, side by side in one run. Leave the machine alone meanwhile.
 benchmark: install
-	$(SNAKEMAKE) --cores $(CORES) --forcerun scalar_speed regression_speed -- scalar_speed regression_speed
-	@cat results/speed/scalar.md results/speed/regression.md
+	$(SNAKEMAKE) --cores $(CORES) --forcerun $(SPEED) -- $(SPEED)
+	@cat results/speed/scalar.md results/speed/regression.md results/speed/networks.md
 
 # The conda environment, from the lock.
 environment: uv.lock

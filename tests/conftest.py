@@ -18,7 +18,7 @@ settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ROOT / "tests" / "tiny.yaml"
-PARTS = ["Snakefile", "config.yaml", "config", "envs", "workflow"]
+PARTS = ["Snakefile", "config.yaml", "config", "envs", "examples", "workflow"]
 
 
 @dataclass(frozen=True)

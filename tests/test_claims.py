@@ -23,6 +23,7 @@ def run_table(phi, sharpness=None, loss=None, status="converged", name="a"):
             "loss": np.geomspace(1, 1e-9, count) if loss is None else loss,
             "sharpness": phi if sharpness is None else sharpness,
             "gfs_sharpness": phi,
+            "gfs_error": 0.0,
             "gfs_status": np.where(np.isfinite(phi), "converged", "budget"),
             "status": ["running"] * (count - 1) + [status],
         }
@@ -44,7 +45,7 @@ def verdicts(table):
 
 
 # The tables that are those of training runs; figure 9's run is another kind of run (see test_claims_scalar.py).
-ON_RUNS = ["figure01", "figure02", "figure05", "figure06"]
+ON_RUNS = ["figure01", "figure02", "figure05", "figure06", "figure12", "figure13"]
 ATTEMPTED = [claim.id for claim in claims.CLAIMS if claim.table in ON_RUNS]
 
 
@@ -129,6 +130,21 @@ def test_the_worst_run_counts():
     bad.loc[60, "gfs_sharpness"] = 20.0
     both = pd.concat([good_run("a"), bad], ignore_index=True)
     assert verdicts(both)["network-gfs-monotone"] == "fails"
+
+
+def test_a_rise_within_the_errors_is_none_and_large_errors_say_nothing():
+    rising = run_table(13.0 * (1 + 1e-3) ** np.arange(20))
+    assert verdicts(rising)["network-gfs-monotone"] == "fails"
+    assert verdicts(rising.assign(gfs_error=0.2))["network-gfs-monotone"] == "holds"
+    assert verdicts(rising.assign(gfs_error=2.0))["network-gfs-monotone"] == "not attempted"
+    assert verdicts(rising.assign(gfs_error=np.nan))["network-gfs-monotone"] == "not attempted"
+
+
+def test_every_network_of_a_figure_counts():
+    bad = good_run().assign(experiment="vgg", gfs_sharpness=lambda t: t["gfs_sharpness"].to_numpy()[::-1])
+    both = pd.concat([good_run(), bad], ignore_index=True)
+    for name in ["network-gfs-monotone", "activation-gfs-monotone", "svhn-gfs-monotone"]:
+        assert verdicts(both)[name] == "fails"
 
 
 def test_measures_in_numbers():

@@ -88,7 +88,7 @@ def test_other_files_use_their_own_statistics_and_say_so(npz, source):
 
 
 def test_more_images_than_there_are(npz):
-    with pytest.raises(UserError, match=r"21 images of .*npz are asked for, but it has 20"):
+    with pytest.raises(UserError, match=r"images 0 to 21 of .*npz are asked for; it has 20"):
         data.images("npz", 21, file=str(npz))
 
 
@@ -208,3 +208,43 @@ def test_a_missing_download_is_an_error_with_the_way_out(tmp_path, server, monke
     monkeypatch.setattr(data, "CIFAR10_URL", f"{server[1]}/cifar-10-binary.tar.gz")
     with pytest.raises(UserError, match=r"cannot download .* put the images into a local"):
         data.images("cifar10", 5, root=tmp_path / "downloads")
+
+
+def test_images_that_are_skipped():
+    inputs, targets, _ = data.images("digits", 7)
+    later, classes, _ = data.images("digits", 4, skip=3)
+    np.testing.assert_array_equal(later, inputs[3:])
+    np.testing.assert_array_equal(classes, targets[3:])
+
+
+def own_data(count, shape=(2,)):
+    return np.zeros((count, *shape)), np.eye(3)[np.arange(count) % 3]
+
+
+def test_data_of_a_user_s_own():
+    inputs, targets = data.custom(f"{__name__}:own_data", {"count": 5})
+    assert inputs.shape == (5, 2)
+    assert targets.shape == (5, 3)
+    assert inputs.dtype == targets.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("no_such_module:make", "cannot import 'no_such_module'"),
+        (f"{__name__}:no_such", "has no function 'no_such'"),
+        (f"{__name__}:own_labels", "must return two arrays"),
+        (f"{__name__}:own_counts", "must return two arrays"),
+    ],
+)
+def test_data_of_a_user_s_own_that_are_none(name, message):
+    with pytest.raises(UserError, match=message):
+        data.custom(name, {"count": 5})
+
+
+def own_labels(count):
+    return np.zeros((count, 2)), np.arange(count)
+
+
+def own_counts(count):
+    return np.zeros((count, 2))

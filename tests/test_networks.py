@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from gfs import networks
+from gfs import curvature, flow, networks
+from gfs.errors import UserError
 
 
 def test_the_paper_s_network_has_the_parameters_of_its_layers():
@@ -70,3 +71,81 @@ def test_active_dropout_is_refused():
     with pytest.raises(ValueError, match=r"dropout \(1\) makes the loss random"):
         networks.flat_loss(module, torch.randn(6, 3), torch.randn(6, 2))
     networks.flat_loss(module.eval(), torch.randn(6, 3), torch.randn(6, 2))
+
+
+def test_parameter_counts_of_the_papers():
+    counts = [
+        sum(p.numel() for p in make(3, 10).parameters() if p.requires_grad)
+        for make in (networks.vgg11, networks.resnet20)
+    ]
+    # Eight convolutions with bias and batch norm and a linear layer; He et al. round theirs to 0.27 million.
+    assert counts == [9_231_114, 269_722]
+
+
+@pytest.mark.parametrize("make", [networks.vgg11, networks.resnet20])
+@pytest.mark.parametrize("size", [8, 32])
+def test_convolutional_networks_take_small_and_large_images(make, size):
+    inputs, targets = torch.randn(6, 1, size, size), torch.randn(6, 4)
+    module = make(1, 4, channels=2)
+    assert module(inputs).shape == (6, 4)
+    loss, flat = networks.flat_loss(module, inputs, targets)
+    # Batch norm's statistics are those of the batch, every time: the loss is a function of the weights alone.
+    assert torch.equal(loss(flat), loss(flat))
+    point = flat.clone().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(loss(point), point)
+    # Where an image is one pixel, only the middle of each filter sees it.
+    assert (gradient != 0).float().mean() > (0.5 if size == 32 else 0.2)
+
+
+def test_the_residual_block_adds_its_shortcut():
+    module = networks.resnet20(1, 4, channels=2)
+    block = module[6]  # the first of the second stage: halves the image, doubles the channels
+    for parameter in block.residual[4].parameters():
+        torch.nn.init.zeros_(parameter)
+    x = torch.rand(3, 2, 8, 8)
+    out = block(x)
+    assert out.shape == (3, 4, 4, 4)
+    torch.testing.assert_close(out[:, 1:3], x[:, :, ::2, ::2])
+    assert (out[:, [0, 3]] == 0).all()
+
+
+@pytest.mark.parametrize("count", [7, 30])
+def test_the_reduced_network_has_the_same_descent_and_sharpness(count):
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(count, 1, 4, 5, generator=generator, dtype=torch.float64)
+    targets = torch.randn(count, 3, generator=generator, dtype=torch.float64)
+    module = networks.fully_connected(20, 3, widths=(6, 5)).double()
+    reduced, coordinates = networks.in_span_of_inputs(module, inputs)
+    assert coordinates.shape == (count, min(count, 20))
+    assert module[1].in_features == 20
+    runs = []
+    for loss, w in (networks.flat_loss(module, inputs, targets), networks.flat_loss(reduced, coordinates, targets)):
+        losses, weights = [], w
+        for _ in range(30):
+            value, gradient = flow.loss_and_gradient(loss, weights)
+            losses.append(value)
+            weights = weights - 0.05 * gradient
+        runs.append([*losses, curvature.sharpness(loss, weights).value])
+    torch.testing.assert_close(torch.tensor(runs[0]), torch.tensor(runs[1]), rtol=1e-8, atol=0)
+
+
+def own_network(inputs, targets, *, seed, width):
+    torch.manual_seed(seed)
+    return torch.nn.Sequential(
+        torch.nn.Flatten(), torch.nn.Linear(inputs[0].numel(), width), torch.nn.Linear(width, targets.shape[1])
+    )
+
+
+def no_network(inputs, targets, *, seed):
+    return 3
+
+
+def test_a_network_of_a_user_s_own():
+    inputs, targets = torch.randn(5, 1, 2, 2, dtype=torch.float64), torch.randn(5, 3, dtype=torch.float64)
+    parameters = {"architecture": "custom", "factory": f"{__name__}:own_network", "seed": 1, "options": {"width": 4}}
+    module, seen = networks.build(parameters, inputs, targets)
+    assert module[1].weight.shape == (4, 4)
+    assert module[1].weight.dtype == torch.float64
+    assert seen is inputs
+    with pytest.raises(UserError, match=r"returned int, not a torch.nn.Module"):
+        networks.build({**parameters, "factory": f"{__name__}:no_network", "options": {}}, inputs, targets)

@@ -1,10 +1,11 @@
 """The benchmarks compute what they time; how long that takes is no test."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from gfs.scalar import gfs_sharpness
-from gfs.speed import regression, scalar
+from gfs.speed import networks, regression, scalar
 
 PLANE = {
     "direction": [1.2, 0.7, -0.9, -1.0],
@@ -38,3 +39,32 @@ def test_the_regression_page_has_every_measurement():
     assert {"cvxpy (Clarabel)", "scipy SLSQP", "scipy trust-constr"} <= set(by_name)
     page = regression.markdown(rows, regression.by_size([5], [2], repeats=1), "a machine")
     assert "| 5 | 10 | " in page
+
+
+def test_the_network_page_has_every_measurement():
+    size = {
+        "architecture": "fully_connected",
+        "activation": "tanh",
+        "widths": (4,),
+        "images": 8,
+        "learning_rate": 0.1,
+        "steps": 300,
+    }
+    (case,) = networks.cases({"small": size})
+    table = networks.work_and_precision(case, stiff=True)
+    assert set(table["method"]) == {"rkc", "rk4", "dopri5", "bosh3", "BDF", "LSODA"}
+    # Methods that have nothing in common but the flow agree where they are accurate.
+    assert table.groupby("method")["error"].min().max() < 1e-2
+    assert table[table["method"] == "rkc"]["error"].min() < 1e-3
+    rows = networks.comparison(table)
+    page = networks.markdown(rows, networks.by_size([5], [3]), "a machine")
+    assert "against rk4 at 1/sharpness" in page
+    assert "| 5 | " in page
+
+
+def test_the_cheapest_run_is_accurate_or_else_the_most_accurate():
+    table = pd.DataFrame(
+        {"method": "rkc", "gradients": [10, 20, 30], "error": [1e-2, 9e-4, 1e-5]},
+    )
+    assert networks.cheapest(table, "rkc")["gradients"] == 20
+    assert networks.cheapest(table.iloc[:1], "rkc")["gradients"] == 10

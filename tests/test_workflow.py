@@ -15,7 +15,8 @@ from conftest import TINY
 from gfs import checkpoints, configuration, files
 
 FIGURES = list(configuration.FIGURES)
-SCALAR = sorted(set(FIGURES) - {"figure05", "figure06"})
+NETWORKS = {"figure06", "figure12", "figure13"}
+SCALAR = sorted(set(FIGURES) - {"figure05"} - NETWORKS)
 
 
 def test_dry_run_of_the_default_scale(fresh):
@@ -50,7 +51,7 @@ def test_each_figure_is_a_target_that_needs_its_own_experiment_only(fresh, figur
     planned = fresh.planned("--", figure)
     assert figure in planned
     assert not planned & (set(FIGURES) - {figure})
-    assert ("image_data" in planned) == (figure == "figure06")
+    assert ("image_data" in planned) == (figure in NETWORKS)
     assert ("gaussian_data" in planned) == ("regression_runs" in planned) == (figure == "figure05")
 
 
@@ -239,6 +240,17 @@ def test_divergence_is_recorded_and_drawn_not_a_crash(fresh, tmp_path):
     table = pd.read_parquet(fresh.folder / "results/tables/scalar-depth4.parquet")
     assert table["status"].iloc[-1] == "diverged"
     assert "diverged at" in (fresh.folder / "figures/figure02.svg").read_text()
+
+
+def test_a_model_and_data_of_a_user_s_own(fresh, tmp_path):
+    overlay = tmp_path / "shorter.yaml"
+    overlay.write_text(yaml.safe_dump({"experiments": {"spirals": {"stop": {"loss": 0.2, "iterations": 200}}}}))
+    result = fresh.run("--configfile", "examples/own_model.yaml", str(overlay), "--", "figure06")
+    assert result.returncode == 0, result.stdout + result.stderr
+    table = pd.read_parquet(fresh.folder / "results/own/tables/spirals.parquet")
+    assert (table["gfs_status"].dropna() == "converged").all()
+    assert (table["gfs_error"].dropna() < 0.5 * table["gfs_sharpness"].dropna()).all()
+    assert (fresh.folder / "figures/own/figure06.pdf").exists()
 
 
 BAD_CONFIGURATIONS = {

@@ -17,6 +17,7 @@ from typing import Any
 import jsonschema
 import yaml
 
+from gfs import plugins
 from gfs.errors import UserError
 
 Config = Mapping[str, Any]
@@ -32,7 +33,18 @@ FIGURE_MODELS = {
     "figure09": "scalar",
     "figure10": "scalar",
     "figure11": "scalar",
+    "figure12": "network",
+    "figure13": "network",
 }
+
+# What an architecture needs to be told; an overlay that chooses another leaves what it does not need, unused.
+_ARCHITECTURES = {
+    "fully_connected": ("activation", "widths"),
+    "vgg11": ("channels",),
+    "resnet20": ("channels",),
+    "custom": ("factory", "options"),
+}
+_OPTIONAL = ("options",)
 
 # Figures 3 and 7 show no training run but the plane and the stable set of the configuration's section `scalar`.
 FIGURES = tuple(sorted([*FIGURE_MODELS, "figure03", "figure07"]))
@@ -121,8 +133,10 @@ def check(config: Config, schema_path: str | Path) -> None:
             _other_learning_rates_than_the_plane_s,
             _runs_that_figures_cannot_show,
             _dangling_names,
+            _incomplete_architectures,
             _wrong_figures,
             _missing_files,
+            _missing_functions,
             _too_few_images,
         )
         problems = [text for look in checks for text in look(config)]
@@ -136,7 +150,9 @@ def runs(config: Config, experiment: str) -> list[Run]:
     settings = _ordered(config["experiments"][experiment])
     rates_key, rate_label = _RATES[settings["model"]]
     seeds: Sequence[int | None] = settings.get("seeds", [None])
-    shared = {key: value for key, value in settings.items() if key not in (rates_key, "seeds")}
+    needed = _ARCHITECTURES.get(settings.get("architecture"), ())
+    unused = {key for keys in _ARCHITECTURES.values() for key in keys} - {*needed}
+    shared = {key: value for key, value in settings.items() if key not in (rates_key, "seeds", *unused)}
     if "data" in settings:
         shared["data_set"] = data_set(config, settings["data"])
     found = []
@@ -145,6 +161,12 @@ def runs(config: Config, experiment: str) -> list[Run]:
         name = label if seed is None else f"seed{seed}-{label}"
         found.append(Run(experiment, name, seed, {**shared, "seed": seed, "learning_rate": float(rate)}))
     return found
+
+
+def figure_experiments(config: Config, figure: str) -> list[str]:
+    """Return the experiments that a figure shows: one, or, of networks, one per panel."""
+    found = config["figures"][figure]
+    return [found] if isinstance(found, str) else list(found)
 
 
 def run(config: Config, experiment: str, name: str) -> Run:
@@ -381,13 +403,22 @@ def _wrong_data(config: Config, where: str, settings: Mapping[str, Any], *, gaus
         yield _problem(f"{where}.data", repr(settings["data"]), allowed, settings["data"], fitting)
 
 
+def _incomplete_architectures(config: Config) -> Iterator[str]:
+    for name, settings in config["experiments"].items():
+        architecture = settings.get("architecture")
+        for key in _ARCHITECTURES.get(architecture, ()):
+            if key not in settings and key not in _OPTIONAL:
+                yield _problem(f"experiments.{name}.{key}", "nothing", f"this key is needed for {architecture}; add it")
+
+
 def _wrong_figures(config: Config) -> Iterator[str]:
-    for figure, experiment in config["figures"].items():
+    for figure in config["figures"]:
         model = FIGURE_MODELS[figure]
         fitting = [name for name, settings in config["experiments"].items() if settings["model"] == model]
-        if experiment not in fitting:
-            allowed = f"an experiment with model {model}: {_names(fitting) or 'none is defined'}"
-            yield _problem(f"figures.{figure}", repr(experiment), allowed, experiment, fitting)
+        for experiment in figure_experiments(config, figure):
+            if experiment not in fitting:
+                allowed = f"an experiment with model {model}: {_names(fitting) or 'none is defined'}"
+                yield _problem(f"figures.{figure}", repr(experiment), allowed, experiment, fitting)
 
 
 def _missing_files(config: Config) -> Iterator[str]:
@@ -403,6 +434,15 @@ def _missing_files(config: Config) -> Iterator[str]:
             yield _problem(f"data.{name}.file", f"{file!r}, which is not there", allowed, Path(file).name, there)
 
 
+def _missing_functions(config: Config) -> Iterator[str]:
+    for section in ("experiments", "data"):
+        for name, settings in config[section].items():
+            if "factory" in settings and not plugins.is_findable(settings["factory"]):
+                module = settings["factory"].partition(":")[0]
+                allowed = f"a module that can be imported from the working folder {Path.cwd()}; there is no {module}"
+                yield _problem(f"{section}.{name}.factory", repr(settings["factory"]), allowed)
+
+
 def _too_few_images(config: Config) -> Iterator[str]:
     import numpy as np
 
@@ -413,5 +453,7 @@ def _too_few_images(config: Config) -> Iterator[str]:
                     there = len(arrays["y"])
             except Exception:  # what is wrong with the file, the job that reads it says
                 continue
-            if settings["images"] > there:
-                yield _problem(f"data.{name}.images", repr(settings["images"]), f"{there} or less: {settings['file']}")
+            last = settings["images"] + settings.get("skip", 0)
+            if last > there:
+                found = f"{settings['images']} after {settings.get('skip', 0)}"
+                yield _problem(f"data.{name}.images", found, f"{there} or less in all: {settings['file']}")

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gfs import plugins
 from gfs.errors import UserError
 
 Array = NDArray[Any]
@@ -56,12 +57,15 @@ def gaussian_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key != "source"}
 
 
-def images(source: str, count: int, *, file: str | None = None, root: str | Path = "data") -> tuple[Array, Array, str]:
-    """Return the first ``count`` images of a set, normalised, with one-hot targets.
+def images(
+    source: str, count: int, *, skip: int = 0, file: str | None = None, root: str | Path = "data"
+) -> tuple[Array, Array, str]:
+    """Return ``count`` images of a set, normalised, with one-hot targets.
 
     Args:
         source: ``digits`` (ships with scikit-learn), ``cifar10``, ``svhn``, or ``npz`` for a set of one's own.
-        count: how many images, from the first on.
+        count: how many images.
+        skip: how many are left out before them.
         file: a local ``.npz`` with ``x`` (uint8, (N, C, H, W)) and ``y`` (integers 0 to 9, (N,)). Needed for ``npz``;
             for ``cifar10`` and ``svhn`` it stands in for the download.
         root: where downloads are kept.
@@ -74,12 +78,29 @@ def images(source: str, count: int, *, file: str | None = None, root: str | Path
         UserError: an unusable file, a failed download, or fewer images than asked for.
     """
     raw = _load(source, file, Path(root))
-    if count > len(raw.labels):
-        raise UserError(f"{count} images of {file or source} are asked for, but it has {len(raw.labels)}")
-    shape = (1, -1, 1, 1)
-    inputs = (raw.pixels[:count] - raw.mean.reshape(shape)) / raw.deviation.reshape(shape)
-    targets = np.eye(CLASSES, dtype=np.float32)[raw.labels[:count]]
+    if skip + count > len(raw.labels):
+        raise UserError(f"images {skip} to {skip + count} of {file or source} are asked for; it has {len(raw.labels)}")
+    shape, chosen = (1, -1, 1, 1), slice(skip, skip + count)
+    inputs = (raw.pixels[chosen] - raw.mean.reshape(shape)) / raw.deviation.reshape(shape)
+    targets = np.eye(CLASSES, dtype=np.float32)[raw.labels[chosen]]
     return inputs.astype(np.float32), targets, raw.statistics
+
+
+def custom(factory: str, options: Mapping[str, Any]) -> tuple[Array, Array]:
+    """Return the data of a user's own ``factory(**options)``: inputs (N, ...) and targets (N, K), as float32.
+
+    Raises:
+        UserError: a factory that cannot be imported or returns something else.
+    """
+    returned = plugins.load(factory)(**options)
+    wanted = "two arrays of numbers, inputs (N, ...) and targets (N, K), one-hot for classes"
+    try:
+        inputs, targets = (np.asarray(values, dtype=np.float32) for values in returned)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{factory} must return {wanted}: {error}") from error
+    if targets.ndim != 2 or inputs.ndim < 2 or len(inputs) != len(targets) or not len(inputs):
+        raise UserError(f"{factory} must return {wanted}; found shapes {inputs.shape} and {targets.shape}")
+    return inputs, targets
 
 
 def _load(source: str, file: str | None, root: Path) -> RawImages:

@@ -26,7 +26,10 @@ class GFSPoint:
     Attributes:
         gfs_sharpness: its sharpness; NaN unless ``status`` is ``converged``.
         gfs_loss: the loss there; for the closed forms what rounding leaves.
-        residual: bound on the error of the eigenvalue; zero where it is exact up to rounding.
+        residual: bound on the error of the eigenvalue; this and the two below are zero where the value is exact up to
+            rounding.
+        integration_error, stopping_error: what the integration of the flow and its end before the limit change, in
+            units of the sharpness: see :class:`gfs.flow.GFSSharpness`.
         status: ``converged``, or why there is no solution to speak of.
         flow_time: length of the integrated flow, NaN for closed forms.
         gradient_evaluations: gradients spent.
@@ -36,13 +39,16 @@ class GFSPoint:
     gfs_loss: float
     residual: float
     status: str
+    integration_error: float = 0.0
+    stopping_error: float = 0.0
     flow_time: float = float("nan")
     gradient_evaluations: int = 0
 
     def row(self) -> dict[str, Any]:
-        """Return the point as a row of the GFS table."""
+        """Return the point as a row of the GFS table; ``gfs_error`` is the sum of the three errors."""
         values = asdict(self)
-        return {"gfs_status" if key == "status" else key: value for key, value in values.items()}
+        error = self.residual + self.integration_error + self.stopping_error
+        return {"gfs_status" if key == "status" else key: value for key, value in values.items()} | {"gfs_error": error}
 
 
 class Model(Protocol):
@@ -148,14 +154,7 @@ class Network:
         precision = {"float32": torch.float32, "float64": torch.float64}[parameters["precision"]]
         inputs = torch.from_numpy(data["inputs"]).to(device, precision)
         targets = torch.from_numpy(data["targets"]).to(device, precision)
-        module = networks.ARCHITECTURES[parameters["architecture"]](
-            inputs[0].numel(),
-            targets.shape[1],
-            widths=parameters["widths"],
-            activation=parameters["activation"],
-            seed=parameters["seed"],
-        ).to(device, precision)
-        self.loss, self.initial = networks.flat_loss(module, inputs, targets)
+        self.loss, self.initial = networks.flat_loss(*networks.build(parameters, inputs, targets), targets)
         self.seed: int = parameters["seed"]
         self.flow: Mapping[str, Any] = parameters.get("flow", {})
         self._top_vector: Any = None
@@ -184,17 +183,20 @@ class Network:
     def _gfs_point(self, weights: Array, report: Report | None) -> GFSPoint:
         import torch
 
-        from gfs import curvature, flow
+        from gfs import flow
 
         start = torch.from_numpy(weights).to(self.initial)
-        solution = flow.gradient_flow_solution(self.loss, start, seed=self.seed, report=report, **self.flow)
-        sharpness = residual = float("nan")
-        status: str = solution.status
-        if solution.converged:
-            top = curvature.sharpness(self.loss, solution.parameters, seed=self.seed)
-            residual = top.residual
-            sharpness, status = (top.value, status) if top.converged else (sharpness, "eigenvalue not converged")
-        return GFSPoint(sharpness, solution.loss, residual, status, solution.time, solution.gradient_evaluations)
+        found = flow.gfs_sharpness(self.loss, start, seed=self.seed, report=report, **self.flow)
+        return GFSPoint(
+            found.value,
+            found.solution.loss,
+            found.eigenvalue_error,
+            found.status,
+            found.integration_error,
+            found.stopping_error,
+            found.solution.time,
+            found.solution.gradient_evaluations,
+        )
 
 
 def build(parameters: Mapping[str, Any], data: Mapping[str, Array], *, device: str = "cpu") -> Model:

@@ -99,6 +99,24 @@ def stacked_panels(rows: int, *, extra: int = 0) -> tuple[Figure, Sequence[Axes]
     return figure, panels
 
 
+def networks(table: pd.DataFrame) -> Figure:
+    """Return a column per experiment: sharpness, GFS sharpness and 2/eta above the training loss."""
+    names = table["experiment"].unique()
+    size = (COLUMN_WIDTH + 2.2 * (len(names) - 1), 2 * PANEL_HEIGHT + 0.7)
+    figure, axes = plt.subplots(2, len(names), squeeze=False, sharex="col", figsize=size)
+    for column, name in zip(axes.T, names, strict=True):
+        run = single_run(table[table["experiment"] == name])
+        sharpness_panel(column[0], run, markers=True)
+        loss_panel(column[1], run)
+        column[0].set_title(str(name).replace("-", " "), pad=24)
+        column[1].set_xlabel("gradient descent iteration")
+        column[1].xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True))
+    for panel in axes[:, 1:].flat:
+        panel.set_ylabel("")
+    panel_letters(axes[0])
+    return figure
+
+
 def loss_panel(axes: Axes, run: pd.DataFrame, label: str = "training loss $L$") -> None:
     """Draw the loss on a logarithmic scale."""
     finite = run[run["loss"] > 0]
@@ -119,6 +137,9 @@ def sharpness_panel(axes: Axes, run: pd.DataFrame, *, markers: bool = False) -> 
         label="sharpness",
     )
     solutions = run.dropna(subset="gfs_sharpness")
+    if "gfs_error" in solutions:
+        low, high = (solutions["gfs_sharpness"] + sign * solutions["gfs_error"] for sign in (-1, 1))
+        axes.fill_between(solutions["iteration"], low, high, color=GFS_COLOUR, alpha=0.25, linewidth=0)
     axes.plot(
         solutions["iteration"],
         solutions["gfs_sharpness"],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,7 @@ from gfs.descent import gradient_descent
 from gfs.models import GFSPoint, Model
 
 # The GFS table of a run that diverged before its first checkpoint.
-_NO_CHECKPOINTS = pd.DataFrame(
-    {"iteration": pd.Series(dtype=np.int64)}
-    | {field.name: pd.Series(dtype=np.float64) for field in fields(GFSPoint) if field.name != "status"}
-    | {"gfs_status": pd.Series(dtype=str)}
-)
+_NO_CHECKPOINTS = pd.DataFrame([{"iteration": 0, **GFSPoint(math.nan, math.nan, math.nan, "").row()}]).iloc[:0]
 
 
 def train(

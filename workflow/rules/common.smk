@@ -129,6 +129,11 @@ def table_of(figure):
     return f"{RESULTS}/tables/{config['figures'][figure]}.parquet"
 
 
+def network_tables(figure):
+    """The tables of the experiments that a figure of networks shows."""
+    return expand(f"{RESULTS}/tables/{{experiment}}.parquet", experiment=config["figures"][figure])
+
+
 def gpgd_of(figure, table):
     """GPGD beside the first run of the figure's experiment: its 'iterates' or 'orbits'."""
     experiment = config["figures"][figure]
@@ -152,7 +157,10 @@ def regression_run_tables():
 def claim_tables():
     """Every table that a claim is judged by, under the name that it has there."""
     return {
-        **{figure: table_of(figure) for figure in configuration.FIGURE_MODELS},
+        **{
+            figure: network_tables(figure) if model == "network" else table_of(figure)
+            for figure, model in configuration.FIGURE_MODELS.items()
+        },
         **{f"{figure}_gpgd": gpgd_of(figure, "iterates") for figure in ("figure04", "figure10", "figure11")},
         "regression_runs": regression_run_tables(),
         "regression_scales": f"{RESULTS}/regression/scales.parquet",

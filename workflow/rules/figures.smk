@@ -142,7 +142,7 @@ rule figure05:
 
 rule figure06:
     input:
-        table=table_of("figure06"),
+        table=network_tables("figure06"),
         style=STYLE,
     output:
         pdf=f"{FIGURES}/figure06.pdf",
@@ -303,3 +303,57 @@ rule figure11:
         runtime=15,
     script:
         "../scripts/figure11.py"
+
+
+rule figure12:
+    input:
+        table=network_tables("figure12"),
+        style=STYLE,
+    output:
+        pdf=f"{FIGURES}/figure12.pdf",
+        png=f"{FIGURES}/figure12.png",
+        svg=report(
+            f"{FIGURES}/figure12.svg",
+            caption="../report/figure12.rst",
+            category="Networks",
+        ),
+        numbers=f"{RESULTS}/figures/figure12.parquet",
+        provenance=f"{RESULTS}/figures/figure12.json",
+    log:
+        f"{LOGS}/figure12.log",
+    benchmark:
+        f"{BENCHMARKS}/figure12.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=15,
+    script:
+        "../scripts/figure12.py"
+
+
+rule figure13:
+    input:
+        table=network_tables("figure13"),
+        style=STYLE,
+    output:
+        pdf=f"{FIGURES}/figure13.pdf",
+        png=f"{FIGURES}/figure13.png",
+        svg=report(
+            f"{FIGURES}/figure13.svg",
+            caption="../report/figure13.rst",
+            category="Networks",
+        ),
+        numbers=f"{RESULTS}/figures/figure13.parquet",
+        provenance=f"{RESULTS}/figures/figure13.json",
+    log:
+        f"{LOGS}/figure13.log",
+    benchmark:
+        f"{BENCHMARKS}/figure13.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+        runtime=15,
+    script:
+        "../scripts/figure13.py"

@@ -42,3 +42,23 @@ rule regression_speed:
         data=configuration.data_set(config, config["regression"]["runs"]["data"]),
     script:
         "../scripts/regression_speed.py"
+
+
+rule network_speed:
+    output:
+        page=f"{RESULTS}/speed/networks.md",
+        picture=f"{RESULTS}/speed/networks.png",
+        table=f"{RESULTS}/speed/networks.parquet",
+        provenance=f"{RESULTS}/speed/networks.json",
+    log:
+        f"{LOGS}/network_speed.log",
+    benchmark:
+        f"{BENCHMARKS}/network_speed.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=120,
+    script:
+        "../scripts/network_speed.py"

@@ -1,4 +1,4 @@
-"""Rule image_data: the first images of a set, normalised, with one-hot targets."""
+"""Rule image_data: images of a set, normalised, with one-hot targets; or data of a user's own."""
 
 import _job
 from gfs import data, files, provenance
@@ -7,8 +7,16 @@ from gfs import data, files, provenance
 def main(snakemake):
     settings = snakemake.params.data
     record = provenance.recorder(settings)
+    if settings["source"] == "custom":
+        inputs, targets = data.custom(settings["factory"], settings.get("options", {}))
+        files.write_tensors(snakemake.output.tensors, {"inputs": inputs, "targets": targets}, record())
+        return
     inputs, targets, statistics = data.images(
-        settings["source"], settings["images"], file=settings.get("file"), root=snakemake.params.downloads or "."
+        settings["source"],
+        settings["images"],
+        skip=settings.get("skip", 0),
+        file=settings.get("file"),
+        root=snakemake.params.downloads or ".",
     )
     files.write_tensors(
         snakemake.output.tensors,

@@ -1,44 +1,12 @@
-"""The networks of Section 4.2 as losses of a flat parameter vector (Appendix B.4)."""
+"""The loss of a torch module on data as a function of one flat parameter vector (Appendix B.4)."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from gfs.curvature import Loss
-
-ACTIVATIONS: dict[str, type[nn.Module]] = {"hardtanh": nn.Hardtanh, "tanh": nn.Tanh, "relu": nn.ReLU}
-
-
-def fully_connected(
-    inputs: int, outputs: int, *, widths: Sequence[int] = (200, 200), activation: str = "hardtanh", seed: int = 0
-) -> nn.Sequential:
-    """Return a fully connected network, by default of three layers with hidden width 200 as in Cohen et al. (2021).
-
-    The weights are torch's default initialisation under ``seed``; the global generator is left as it was.
-
-    Raises:
-        ValueError: an unknown activation.
-    """
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"unknown activation {activation!r}; choose one of {', '.join(sorted(ACTIVATIONS))}")
-    sizes = [inputs, *widths, outputs]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        layers: list[nn.Module] = [nn.Flatten()]
-        for i, (before, after) in enumerate(pairwise(sizes)):
-            if i:
-                layers.append(ACTIVATIONS[activation]())
-            layers.append(nn.Linear(before, after))
-    return nn.Sequential(*layers)
-
-
-# By the name that the configuration uses.
-ARCHITECTURES = {"fully_connected": fully_connected}
 
 
 def mean_squared_error(outputs: Tensor, targets: Tensor) -> Tensor:

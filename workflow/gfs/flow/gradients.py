@@ -1,0 +1,84 @@
+"""Gradients of a loss, counted against a budget."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from gfs.curvature import Loss
+
+Failure = Literal["budget", "not finite", "negative curvature", "stationary", "unstable"]
+
+# Points this far apart, relative to the weights' norm, give a Hessian-vector product to some three digits in float32,
+# and one that is averaged over the kinks of hardtanh and ReLU that a step crosses too.
+_DIFFERENCE = 1e-4
+
+
+class FlowEnded(Exception):  # noqa: N818 - not an error: a status that the result carries
+    """The flow cannot be followed further; ``status`` says why."""
+
+    def __init__(self, status: Failure) -> None:
+        super().__init__(status)
+        self.status: Failure = status
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of the flow: weights (P,), the loss, and the velocity ``-grad L`` (P,)."""
+
+    weights: Tensor
+    loss: float
+    velocity: Tensor
+
+    @property
+    def finite(self) -> bool:
+        return math.isfinite(self.loss) and bool(torch.isfinite(self.velocity).all())
+
+
+def loss_and_gradient(loss: Loss, parameters: Tensor) -> tuple[float, Tensor]:
+    """Return ``L(w)`` and ``grad L(w)``, shape (P,)."""
+    value, gradient = _differentiate(loss, parameters)
+    return float(value), gradient
+
+
+class Gradients:
+    """The velocity of the flow of ``loss``; raises :class:`FlowEnded` where the next gradient would pass the budget."""
+
+    def __init__(self, loss: Loss, budget: int) -> None:
+        self.loss = loss
+        self.budget = budget
+        self.count = 0
+
+    def require(self, count: int) -> None:
+        """Stop unless ``count`` more gradients are within the budget: a step begun in vain is not begun."""
+        if self.count + count > self.budget:
+            raise FlowEnded("budget")
+
+    def velocity(self, weights: Tensor) -> Tensor:
+        """Return ``-grad L(w)``; nothing is read back from the device."""
+        self.require(1)
+        self.count += 1
+        return _differentiate(self.loss, weights)[1].neg_()
+
+    def point(self, weights: Tensor) -> Point:
+        """Return the point of the flow at ``weights``."""
+        self.require(1)
+        self.count += 1
+        value, gradient = loss_and_gradient(self.loss, weights)
+        return Point(weights, value, gradient.neg_())
+
+    def curvature_along(self, point: Point, direction: Tensor) -> Tensor:
+        """Return the Hessian times a unit vector, from the difference of two gradients: one more of them."""
+        distance = _DIFFERENCE * max(float(point.weights.norm()), 1.0)
+        return (point.velocity - self.velocity(point.weights.add(direction, alpha=distance))).div_(distance)
+
+
+def _differentiate(loss: Loss, parameters: Tensor) -> tuple[Tensor, Tensor]:
+    point = parameters.detach().requires_grad_(True)
+    value = loss(point)
+    (gradient,) = torch.autograd.grad(value, point)
+    return value.detach(), gradient

@@ -1,0 +1,78 @@
+"""Classical fourth-order Runge-Kutta with steps of about 1/sharpness (Appendix B.4; Cohen et al., 2021)."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from gfs.curvature import sharpness
+from gfs.flow.gradients import FlowEnded, Gradients, Point
+
+
+class RungeKutta4:
+    """Takes steps of ``step_factor / sharpness``.
+
+    The sharpness is estimated again every ``sharpness_every`` steps, and at once if the loss, which cannot rise along
+    gradient flow, did: then the step is taken again, shorter by half or as the new sharpness says.
+    """
+
+    def __init__(self, gradients: Gradients, start: Point, step_factor: float, sharpness_every: int, seed: int) -> None:
+        self._gradients = gradients
+        self._step_factor = step_factor
+        self._sharpness_every = sharpness_every
+        self._seed = seed
+        self._steps = 0
+        self._top_vector: Tensor | None = None
+        self.sharpness = math.nan
+        self.largest_sharpness = -math.inf
+        self.products = 0
+        self.reach = 0.0
+        self._estimate_sharpness(start)
+
+    def step(self, point: Point) -> tuple[Point, float]:
+        """Return the point after a step that does not raise the loss, and the step's length.
+
+        Raises:
+            FlowEnded: the budget is used up, a number is not finite, or no step is short enough.
+        """
+        length = math.inf
+        for attempt in range(8):
+            if self.sharpness <= 0:
+                raise FlowEnded("negative curvature")
+            self._gradients.require(4)
+            length = min(length / 2, self._step_factor / self.sharpness)
+            after = self._gradients.point(self._end(point, length))
+            # Rounding may raise a loss that stands still; a step that is too long raises it by far more.
+            if after.loss <= point.loss * (1 + 1e-6):
+                self.reach += length * self.sharpness
+                self._steps += 1
+                return after, length
+            if attempt == 0:
+                self._estimate_sharpness(point)
+        raise FlowEnded("unstable" if math.isfinite(after.loss) else "not finite")
+
+    def arrive(self, point: Point) -> None:
+        """Estimate the sharpness where a step has led, if it is time."""
+        if self._steps % self._sharpness_every == 0:
+            self._estimate_sharpness(point)
+
+    def _estimate_sharpness(self, point: Point) -> None:
+        try:
+            estimate = sharpness(
+                self._gradients.loss, point.weights, tolerance=1e-2, start=self._top_vector, seed=self._seed
+            )
+        except FloatingPointError:
+            raise FlowEnded("not finite") from None
+        self.products += estimate.products
+        self._top_vector = estimate.vector
+        self.sharpness = estimate.value
+        self.largest_sharpness = max(self.largest_sharpness, estimate.value)
+
+    def _end(self, point: Point, h: float) -> Tensor:
+        velocity = self._gradients.velocity
+        w, k1 = point.weights, point.velocity
+        k2 = velocity(w + h / 2 * k1)
+        k3 = velocity(w + h / 2 * k2)
+        k4 = velocity(w + h * k3)
+        return w + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)

@@ -1,0 +1,90 @@
+"""The GFS sharpness of any torch loss, with what is known of its error."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from gfs.curvature import Loss, Sharpness, sharpness
+from gfs.flow.solution import FlowSolution, gradient_flow_solution
+
+# The loss, in units of the flow's tolerance, at which the sharpness is taken too.
+_EARLIER = 4.0
+# The eigenvalues that others are only compared with need no more than this.
+_ROUGH = 1e-3
+
+
+@dataclass(frozen=True)
+class GFSSharpness:
+    """The sharpness of a gradient flow solution and three estimates of its error, all in units of the sharpness.
+
+    Attributes:
+        value: the largest Hessian eigenvalue at the solution; NaN unless ``status`` is ``converged``.
+        integration_error: what it changes by if the flow is integrated more coarsely (see
+            :func:`gfs.flow.gradient_flow_solution`).
+        stopping_error: what it changes by from four times the loss tolerance to the tolerance. Where one slow direction
+            is left, the distance to the end is proportional to the root of the loss, and what is still to come equals
+            what came on this way.
+        eigenvalue_error: the residual of the eigenvalue; some eigenvalue lies within it.
+        status: ``converged``, or why there is no value: that of the flow, ``eigenvalue not converged``, or ``negative
+            curvature`` where the largest eigenvalue is not positive.
+        solution: the flow's end.
+        top: the eigenvalue and its vector, if the flow converged.
+    """
+
+    value: float
+    integration_error: float
+    stopping_error: float
+    eigenvalue_error: float
+    status: str
+    solution: FlowSolution
+    top: Sharpness | None
+
+    @property
+    def error(self) -> float:
+        """The sum of the three."""
+        return self.integration_error + self.stopping_error + self.eigenvalue_error
+
+
+def gfs_sharpness(loss: Loss, parameters: Tensor, *, seed: int = 0, **flow: Any) -> GFSSharpness:
+    """Return ``phi(w) = lambda_max(Hessian L(GFS(w)))`` (Section 1) of ``parameters``, shape (P,).
+
+    Args:
+        loss: maps a flat tensor of shape (P,) to a scalar tensor.
+        parameters: the weights w.
+        seed: of the Lanczos start vector.
+        **flow: options of :func:`gfs.flow.gradient_flow_solution`, such as ``loss_tolerance``.
+
+    Raises:
+        ValueError: as there.
+    """
+    earlier = _EARLIER * flow.get("loss_tolerance", 1e-5)
+    solution = gradient_flow_solution(loss, parameters, seed=seed, passing=[earlier], **flow)
+    nothing = GFSSharpness(math.nan, math.nan, math.nan, math.nan, solution.status, solution, None)
+    if not solution.converged:
+        return nothing
+    try:
+        top = sharpness(loss, solution.parameters, seed=seed)
+        if not top.converged:
+            return _with_status(nothing, "eigenvalue not converged", top)
+        if not top.value > 0:
+            return _with_status(nothing, "negative curvature", top)
+
+        def change(other: Tensor | None) -> float:
+            if other is None:
+                return math.nan
+            return abs(sharpness(loss, other, start=top.vector, seed=seed, tolerance=_ROUGH).value - top.value)
+
+        (passed,) = solution.passed
+        return GFSSharpness(
+            top.value, change(solution.coarser), change(passed), top.residual, "converged", solution, top
+        )
+    except FloatingPointError:
+        return _with_status(nothing, "not finite", None)
+
+
+def _with_status(nothing: GFSSharpness, status: str, top: Sharpness | None) -> GFSSharpness:
+    return GFSSharpness(math.nan, math.nan, math.nan, math.nan, status, nothing.solution, top)

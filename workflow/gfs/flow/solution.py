@@ -1,0 +1,265 @@
+"""The loop that follows gradient flow to its solution, and the ways in which it ends.
+
+Gradient flow is ``dw/dt = -grad L(w)``; the gradient flow solution GFS(w) is its limit. In practice it is followed
+until the loss is a tolerance, as the paper does; the last step is interpolated to that loss, so that flows which were
+integrated in different ways end at the same place.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, Protocol
+
+import torch
+from scipy.optimize import brentq
+from torch import Tensor
+
+from gfs.curvature import Loss
+from gfs.flow.gradients import Failure, FlowEnded, Gradients, Point
+from gfs.flow.rk4 import RungeKutta4
+from gfs.flow.rkc import RungeKuttaChebyshev
+from gfs.progress import Report
+
+Method = Literal["rkc", "rk4"]
+Status = Literal["converged"] | Failure
+
+# Where the loss would not fall by its own size in so many steps of 1/sharpness, it does not get there.
+_PATIENCE = 1e9
+# How much coarser the flow is that the error is estimated by, in the tolerance of rkc and the step of rk4.
+_COARSER = {"rkc": 10.0, "rk4": 2.0}
+# RK4 is stable up to 2.78.
+_LARGEST_STEP_FACTOR = 2.5
+
+
+@dataclass(frozen=True)
+class FlowSolution:
+    """Where the flow was left, and why.
+
+    Attributes:
+        parameters: the last point, shape (P,).
+        loss: the loss there.
+        time: the length of the flow.
+        gradient_evaluations: gradients computed, for the error estimate too.
+        hessian_vector_products: products spent on sharpness estimates on the way.
+        steps: accepted steps.
+        status: ``converged`` (the loss is the tolerance) or why not: ``budget`` (gradient evaluations used up),
+            ``not finite`` (loss or gradient overflowed), ``negative curvature`` (no positive eigenvalue to set the
+            step by, or a negative one that dominates where the loss is reached: the flow does not end there),
+            ``stationary`` (the gradient vanishes above the loss tolerance), ``unstable`` (the loss rose, or the error
+            was too large, however short the step).
+        sharpness: the largest curvature met on the way.
+        reach: the integral of that curvature over the flow's length; ``sqrt(reach / 2)`` gradients are the least that
+            an explicit method needs which knows nothing of the spectrum but its end.
+        error_estimate: distance of ``parameters`` to those of a coarser flow from the same start, which is several
+            times their error where the flow is smooth; NaN where it was not asked for or either did not converge.
+        coarser: the parameters of that flow.
+        passed: where the flow passed each loss of ``passing``; of a flow that starts below one, its start.
+    """
+
+    parameters: Tensor
+    loss: float
+    time: float
+    gradient_evaluations: int
+    hessian_vector_products: int
+    steps: int
+    status: Status
+    sharpness: float
+    reach: float
+    error_estimate: float
+    coarser: Tensor | None
+    passed: tuple[Tensor, ...]
+
+    @property
+    def converged(self) -> bool:
+        return self.status == "converged"
+
+
+class Integrator(Protocol):
+    """What the loop asks of a method; ``reach`` and ``products`` are as in :class:`FlowSolution`."""
+
+    reach: float
+    products: int
+
+    @property
+    def sharpness(self) -> float:
+        """The curvature of largest size, with its sign, as last estimated."""
+
+    @property
+    def largest_sharpness(self) -> float:
+        """The largest curvature met so far."""
+
+    def step(self, point: Point) -> tuple[Point, float]:
+        """Return the point after an accepted step, and the step's length."""
+
+    def arrive(self, point: Point) -> None:
+        """Take note of the point that a step has led to."""
+
+
+MakeIntegrator = Callable[[Gradients, Point], Integrator]
+
+
+def gradient_flow_solution(
+    loss: Loss,
+    parameters: Tensor,
+    *,
+    method: Method = "rkc",
+    loss_tolerance: float = 1e-5,
+    tolerance: float = 1e-3,
+    step_factor: float = 1.0,
+    sharpness_every: int = 50,
+    max_gradients: int = 1_000_000,
+    estimate_error: bool = True,
+    passing: Sequence[float] = (),
+    seed: int = 0,
+    report: Report | None = None,
+) -> FlowSolution:
+    """Follow gradient flow from ``parameters`` until the loss is ``loss_tolerance``.
+
+    Args:
+        loss: maps a flat tensor of shape (P,) to a scalar tensor.
+        parameters: where the flow starts, shape (P,).
+        method: ``"rkc"``, second-order Runge-Kutta-Chebyshev with steps chosen by their error, or ``"rk4"``, the
+            paper's, with steps proportional to 1/sharpness.
+        loss_tolerance: the loss at which the flow is left. A flow that starts below it ends where it starts.
+        tolerance: rkc: the local error of a step, relative to the norm of the weights.
+        step_factor: rk4: the step in units of 1/sharpness. Stable up to 2.78.
+        sharpness_every: rk4: steps between sharpness estimates.
+        max_gradients: gradient evaluations after which the flow is given up (status ``budget``).
+        estimate_error: follow a second flow, ten times the tolerance or twice the step, to compare with. It costs some
+            two thirds more, or half, which ``max_gradients`` does not bound.
+        passing: losses above ``loss_tolerance`` at which the flow's point is wanted as well.
+        seed: rk4: of the Lanczos start vector.
+        report: called after each step with the gradient evaluations, the loss, and the share of the way that is done,
+            from 0 to 1 on the logarithmic scale of the loss.
+
+    Raises:
+        ValueError: an unknown method, or a tolerance, step factor, interval or budget that is not positive.
+    """
+    if method not in _COARSER:
+        raise ValueError(f"unknown flow method {method!r}; choose one of {', '.join(map(repr, _COARSER))}")
+    for name, value in [
+        ("loss_tolerance", loss_tolerance),
+        ("tolerance", tolerance),
+        ("step_factor", step_factor),
+        ("sharpness_every", sharpness_every),
+        ("max_gradients", max_gradients),
+    ]:
+        if not value > 0:
+            raise ValueError(f"{name} must be positive, found {value!r}")
+
+    def integrator(scale: float) -> MakeIntegrator:
+        if method == "rkc":
+            return lambda gradients, point: RungeKuttaChebyshev(gradients, point, tolerance * scale)
+        factor = step_factor * (scale if step_factor * scale <= _LARGEST_STEP_FACTOR else 1 / scale)
+        return lambda gradients, point: RungeKutta4(gradients, point, factor, sharpness_every, seed)
+
+    start = parameters.detach().clone()
+    levels = [*sorted(passing, reverse=True), loss_tolerance]
+    solution = _follow(Gradients(loss, max_gradients), start, integrator(1.0), levels, report)
+    if not (estimate_error and solution.converged):
+        return solution
+    other = _follow(Gradients(loss, max_gradients), start, integrator(_COARSER[method]), [loss_tolerance], None)
+    return replace(
+        solution,
+        gradient_evaluations=solution.gradient_evaluations + other.gradient_evaluations,
+        hessian_vector_products=solution.hessian_vector_products + other.hessian_vector_products,
+        error_estimate=float((other.parameters - solution.parameters).norm()) if other.converged else math.nan,
+        coarser=other.parameters if other.converged else None,
+    )
+
+
+@dataclass
+class _Way:
+    """How far a flow has come."""
+
+    weights: Tensor
+    loss: float = math.nan
+    time: float = 0.0
+    steps: int = 0
+    passed: list[Tensor] = field(default_factory=list)
+    integrator: Integrator | None = None
+
+
+def _follow(
+    gradients: Gradients, start: Tensor, make: MakeIntegrator, levels: Sequence[float], report: Report | None
+) -> FlowSolution:
+    """Follow one flow past the losses ``levels``, which fall, to the last of them."""
+    way = _Way(start)
+    status: Status = "converged"
+    try:
+        _advance(way, gradients, make, levels, report)
+    except FlowEnded as stopped:
+        status = stopped.status
+    integrator = way.integrator
+    return FlowSolution(
+        parameters=way.weights,
+        loss=way.loss,
+        time=way.time,
+        gradient_evaluations=gradients.count,
+        hessian_vector_products=integrator.products if integrator else 0,
+        steps=way.steps,
+        status=status,
+        sharpness=integrator.largest_sharpness if integrator else math.nan,
+        reach=integrator.reach if integrator else 0.0,
+        error_estimate=math.nan,
+        coarser=None,
+        passed=tuple(way.passed[:-1]),
+    )
+
+
+def _advance(
+    way: _Way, gradients: Gradients, make: MakeIntegrator, levels: Sequence[float], report: Report | None
+) -> None:
+    point = gradients.point(way.weights)
+    way.loss = point.loss
+    if not point.finite:
+        raise FlowEnded("not finite")
+    way.passed += [point.weights for level in levels if point.loss <= level]
+    if len(way.passed) == len(levels):
+        return
+    _require_motion(point, 1.0)
+    way.integrator = integrator = make(gradients, point)
+    logarithm = math.log(point.loss / levels[-1])
+    while len(way.passed) < len(levels):
+        before, (point, length) = point, integrator.step(point)
+        way.weights, way.loss, way.time, way.steps = point.weights, point.loss, way.time + length, way.steps + 1
+        integrator.arrive(point)
+        _require_motion(point, integrator.sharpness)
+        if report:
+            left = math.log(max(point.loss, levels[-1]) / levels[-1]) / logarithm
+            report(gradients.count, point.loss, max(1 - left, 0.0))
+        for level in levels[len(way.passed) :]:
+            if point.loss > level:
+                break
+            share, weights, loss = _where(gradients.loss, before, point, length, level)
+            way.passed.append(weights)
+    if integrator.sharpness <= 0:
+        raise FlowEnded("negative curvature")
+    way.weights, way.loss, way.time = weights, loss, way.time - (1 - share) * length
+
+
+def _require_motion(point: Point, sharpness: float) -> None:
+    if point.loss * sharpness > _PATIENCE * float(point.velocity.norm()) ** 2:
+        raise FlowEnded("stationary")
+
+
+@torch.no_grad()
+def _where(loss: Loss, before: Point, after: Point, length: float, level: float) -> tuple[float, Tensor, float]:
+    """Return the share of a step at which the loss is ``level``, the weights there and the loss, by cubic Hermite."""
+
+    def weights(share: float) -> Tensor:
+        left = 1 - share
+        result = before.weights * ((1 + 2 * share) * left**2)
+        result.add_(after.weights, alpha=share**2 * (1 + 2 * left))
+        result.add_(before.velocity, alpha=length * share * left**2)
+        return result.add_(after.velocity, alpha=-length * share**2 * left)
+
+    def excess(share: float) -> float:
+        value = before.loss if share == 0 else after.loss if share == 1 else float(loss(weights(share)))
+        return math.log(max(value, 1e-300) / level)
+
+    share = 1.0 if after.loss == level else brentq(excess, 0.0, 1.0, xtol=1e-12, rtol=1e-4)
+    found = weights(share)
+    return share, found, float(loss(found))

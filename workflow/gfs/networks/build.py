@@ -1,0 +1,47 @@
+"""The network of a run, from its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from gfs import plugins
+from gfs.errors import UserError
+from gfs.networks.convolutional import resnet20, vgg11
+from gfs.networks.fully_connected import fully_connected, in_span_of_inputs
+
+_CONVOLUTIONAL = {"vgg11": vgg11, "resnet20": resnet20}
+
+
+def build(parameters: Mapping[str, Any], inputs: Tensor, targets: Tensor) -> tuple[nn.Module, Tensor]:
+    """Return the module of a run and the inputs that it takes.
+
+    Args:
+        parameters: ``architecture``, ``seed``, and what the architecture needs: ``widths`` and ``activation``
+            (fully_connected), ``channels`` (vgg11, resnet20), or ``factory`` and ``options`` (custom): a function of a
+            user's own, called as ``factory(inputs, targets, seed=seed, **options)``, that returns a torch module.
+        inputs: shape (N, C, H, W), or as a user's own data have it.
+        targets: shape (N, K).
+
+    Raises:
+        UserError: a factory that cannot be imported or returns something else.
+    """
+    architecture, seed = parameters["architecture"], parameters["seed"]
+    if architecture == "custom":
+        module = plugins.load(parameters["factory"])(inputs, targets, seed=seed, **parameters.get("options", {}))
+        if not isinstance(module, nn.Module):
+            raise UserError(f"{parameters['factory']} returned {type(module).__name__}, not a torch.nn.Module")
+        return module.to(inputs), inputs
+    if architecture == "fully_connected":
+        network = fully_connected(
+            inputs[0].numel(),
+            targets.shape[1],
+            widths=parameters["widths"],
+            activation=parameters["activation"],
+            seed=seed,
+        )
+        return in_span_of_inputs(network.to(inputs), inputs)
+    make = _CONVOLUTIONAL[architecture]
+    return make(inputs.shape[1], targets.shape[1], channels=parameters["channels"], seed=seed).to(inputs), inputs

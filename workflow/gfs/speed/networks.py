@@ -1,0 +1,236 @@
+"""Speed of the gradient flow solution of networks, against RK4 and general integrators at equal accuracy."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pandas as pd
+import torch
+from scipy.integrate import solve_ivp
+from torch import Tensor
+
+from gfs import data, networks
+from gfs.curvature import Loss, sharpness
+from gfs.flow import gradient_flow_solution, loss_and_gradient
+from gfs.speed.measuring import best_of, page
+
+# Relative error of the GFS sharpness at which methods are compared.
+ACCURACY = 1e-3
+_LOSS_TOLERANCE = 1e-5
+_TOLERANCES = (3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4)
+_STEP_FACTORS = (2.0, 1.0)
+_GENERAL: dict[str, tuple[float, ...]] = {"dopri5": (1e-2, 1e-3, 1e-4), "bosh3": (1e-2, 1e-3, 1e-4)}
+_STIFF: dict[str, tuple[float, ...]] = {"BDF": (1e-2, 1e-3), "LSODA": (1e-2, 1e-3)}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network and the iterate of its training at which flows start: ``loss`` in float32, ``exact`` in float64."""
+
+    name: str
+    loss: Loss
+    exact: Loss
+    start: Tensor
+
+
+def cases(sizes: Mapping[str, Mapping[str, Any]]) -> Iterator[Case]:
+    """Yield the cases by name: parameters of :func:`gfs.networks.build`, ``images``, ``learning_rate``, ``steps``."""
+    for name, size in sizes.items():
+        pixels, classes, _ = data.images("digits", size["images"])
+        exact, start = _flat(size, torch.from_numpy(pixels).double(), torch.from_numpy(classes).double())
+        loss, _ = _flat(size, torch.from_numpy(pixels), torch.from_numpy(classes))
+        for _ in range(size["steps"]):
+            start = start - size["learning_rate"] * loss_and_gradient(exact, start)[1]
+        yield Case(name, loss, exact, start)
+
+
+def _flat(parameters: Mapping[str, Any], inputs: Tensor, targets: Tensor) -> tuple[Loss, Tensor]:
+    module, seen = networks.build({"seed": 0, **parameters}, inputs, targets)
+    return networks.flat_loss(module, seen, targets)
+
+
+def work_and_precision(case: Case, *, stiff: bool = False) -> pd.DataFrame:
+    """Return gradients, seconds and relative error of the GFS sharpness by method and setting.
+
+    The reference is RK4 at half of 1/sharpness in float64, the rest is in float32. General integrators are told the
+    reference's length of the flow, as they know nothing of a loss at which to stop; Jacobians of the stiff ones are
+    by finite differences, whose gradients count.
+    """
+    reference = gradient_flow_solution(
+        case.exact, case.start, method="rk4", step_factor=0.5, loss_tolerance=_LOSS_TOLERANCE, estimate_error=False
+    )
+    exact = sharpness(case.exact, reference.parameters, tolerance=1e-6).value
+    start = case.start.float()
+    rows = []
+
+    def measure(method: str, setting: float, solve: Callable[[], tuple[Tensor, int, float]]) -> None:
+        began = time.perf_counter()
+        end, gradients, reach = solve()
+        seconds = time.perf_counter() - began
+        error = abs(sharpness(case.exact, end.double(), tolerance=1e-6).value / exact - 1)
+        rows.append(
+            {
+                "case": case.name,
+                "method": method,
+                "setting": setting,
+                "gradients": gradients,
+                "seconds": seconds,
+                "error": error,
+                "floor": math.sqrt(reach / 2),
+            }
+        )
+
+    ours = partial(gradient_flow_solution, case.loss, start, loss_tolerance=_LOSS_TOLERANCE, estimate_error=False)
+
+    def by_us(**options: Any) -> tuple[Tensor, int, float]:
+        found = ours(**options)
+        return found.parameters, found.gradient_evaluations, found.reach
+
+    for tolerance in _TOLERANCES:
+        measure("rkc", tolerance, partial(by_us, tolerance=tolerance))
+    for factor in _STEP_FACTORS:
+        measure("rk4", factor, partial(by_us, method="rk4", step_factor=factor))
+    for method, settings in _GENERAL.items():
+        for tolerance in settings:
+            measure(method, tolerance, partial(_torchdiffeq, case, start, reference.time, method, tolerance))
+    for method, settings in _STIFF.items():
+        for tolerance in settings if stiff else ():
+            measure(method, tolerance, partial(_scipy, case, reference.time, method, tolerance))
+    return pd.DataFrame(rows)
+
+
+def _torchdiffeq(case: Case, start: Tensor, length: float, method: str, tolerance: float) -> tuple[Tensor, int, float]:
+    from torchdiffeq import odeint
+
+    count = 0
+
+    def velocity(_: Tensor, w: Tensor) -> Tensor:
+        nonlocal count
+        count += 1
+        return -loss_and_gradient(case.loss, w)[1]
+
+    times = torch.tensor([0.0, length])
+    end = odeint(velocity, start, times, method=method, rtol=tolerance, atol=tolerance * 1e-2)[-1]
+    return end, count, math.nan
+
+
+def _scipy(case: Case, length: float, method: str, tolerance: float) -> tuple[Tensor, int, float]:
+    count = 0
+
+    def velocity(_: float, w: Any) -> Any:
+        nonlocal count
+        count += 1
+        return -loss_and_gradient(case.exact, torch.from_numpy(w))[1].numpy()
+
+    found = solve_ivp(velocity, (0, length), case.start.numpy(), method, rtol=tolerance, atol=tolerance * 1e-2)
+    return torch.from_numpy(found.y[:, -1].copy()), count, math.nan
+
+
+def cheapest(table: pd.DataFrame, method: str) -> pd.Series:
+    """Return the run of a method with the fewest gradients within ``ACCURACY``, or, if none is, the most accurate."""
+    rows = table[table["method"] == method]
+    good = rows[rows["error"] <= ACCURACY]
+    return good.sort_values("gradients").iloc[0] if len(good) else rows.sort_values("error").iloc[0]
+
+
+def by_size(images: Sequence[int], widths: Sequence[int]) -> pd.DataFrame:
+    """Return the cost of a flow from the start of training by number of images and of parameters."""
+    rows = []
+    for count in images:
+        pixels, classes, _ = data.images("digits", count)
+        for width in widths:
+            settings = {"architecture": "fully_connected", "activation": "tanh", "widths": (width, width)}
+            loss, start = _flat(settings, torch.from_numpy(pixels), torch.from_numpy(classes))
+            began = time.perf_counter()
+            found = gradient_flow_solution(loss, start, estimate_error=False)
+            rows.append(
+                {
+                    "images": count,
+                    "parameters": start.numel(),
+                    "gradients": found.gradient_evaluations,
+                    "seconds": time.perf_counter() - began,
+                    "floor": math.sqrt(found.reach / 2),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def gradient_rate(images: int = 1000, pixels: int = 3072) -> list[dict[str, Any]]:
+    """Return the rate of a gradient of the paper's network, in FLOP/s, beside that of a matrix product of its size."""
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(images, pixels, generator=generator)
+    targets = torch.randn(images, 10, generator=generator)
+    module = networks.fully_connected(pixels, 10)
+    loss, start = networks.flat_loss(module, inputs, targets)
+    reduced = networks.flat_loss(*networks.in_span_of_inputs(module, inputs), targets)
+    seconds = best_of(10, partial(loss_and_gradient, loss, start))
+    spanned = best_of(10, partial(loss_and_gradient, *reduced))
+    # Two per weight and image forward, two for the weights' gradient, two for the inputs' but of the first layer.
+    first, later = pixels * 200, 200 * 200 + 200 * 10
+    operations = images * (4 * first + 6 * later)
+    weights = torch.randn(pixels, 200, generator=generator)
+    product = best_of(20, partial(torch.mm, inputs, weights))
+    rate = 2 * images * first / product
+    return [
+        _row(f"a gradient of the paper's network, {images} images: share of the matrix product's rate, "
+             f"{rate / 1e9:.0f} GFLOP/s", operations / seconds / rate, ""),
+        _row("... the same in the span of the images: ratio of times", seconds / spanned, ""),
+    ]  # fmt: skip
+
+
+def comparison(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the ratios of each case, ours against the others."""
+    rows = []
+    wanted = {"fc": (">= 30", ">= 20"), "bn": (">= 15", ">= 10")}
+    for name, runs in table.groupby("case", sort=False):
+        ours = cheapest(runs, "rkc")
+        goals = wanted["bn" if "batch norm" in str(name) else "fc"]
+        rows.append(
+            _row(
+                f"{name}: gradients of ours at tolerance {ours['setting']:g}, error {ours['error']:.1g}",
+                ours["gradients"],
+                "",
+            )
+        )
+        rows.append(_row("... over the floor sqrt(sharpness x length / 2)", ours["gradients"] / ours["floor"], "", "4"))
+        for method in [other for other in runs["method"].unique() if other != "rkc"]:
+            other = cheapest(runs, str(method))
+            against = f"... against {method} at {other['setting']:g}, error {other['error']:.1g}"
+            aims = goals if method == "rk4" else ("", "")
+            rows.append(_row(f"{against}: gradients", other["gradients"] / ours["gradients"], "times", aims[0]))
+            rows.append(_row(f"{against}: wall time", other["seconds"] / ours["seconds"], "times", aims[1]))
+        if runs[runs["method"] == "rk4"]["setting"].eq(1.0).any():
+            rk4 = runs[(runs["method"] == "rk4") & (runs["setting"] == 1.0)].iloc[0]
+            against = f"... against rk4 at 1/sharpness, error {rk4['error']:.1g}"
+            rows.append(_row(f"{against}: gradients", rk4["gradients"] / ours["gradients"], "times", goals[0]))
+            rows.append(_row(f"{against}: wall time", rk4["seconds"] / ours["seconds"], "times", goals[1]))
+    return rows
+
+
+def markdown(rows: Sequence[Mapping[str, Any]], sizes: pd.DataFrame, machine: str) -> str:
+    """Return the measurements as a page."""
+    lines = [
+        *page("networks", machine, rows),
+        f"Each method at its cheapest setting whose error in GFS sharpness is at most {ACCURACY:g}, or, where none is, "
+        "its most accurate one (picture: `networks.png`). The reference is RK4 at half of 1/sharpness in float64.",
+        "",
+        "A gradient flow solution from the start of training, tanh, by size:",
+        "",
+        "| images | parameters | gradients | over the floor | seconds |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {row['images']} | {row['parameters']:,} | {row['gradients']:,} | {row['gradients'] / row['floor']:.1f} "
+            f"| {row['seconds']:.2g} |"
+            for row in sizes.to_dict("records")
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _row(what: str, measured: float, unit: str, wanted: str = "") -> dict[str, Any]:
+    return {"what": what, "measured": float(measured), "unit": unit, "wanted": wanted}

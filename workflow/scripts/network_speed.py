@@ -1,0 +1,66 @@
+"""Rule network_speed: how fast gradient flow solutions of networks are."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+import _job
+from gfs import files, plotting, provenance
+from gfs.speed import networks
+
+FULLY_CONNECTED = {"architecture": "fully_connected", "widths": (200, 200), "images": 50, "learning_rate": 0.05}
+CASES = {
+    "hardtanh": {**FULLY_CONNECTED, "activation": "hardtanh", "steps": 1000},
+    "tanh": {**FULLY_CONNECTED, "activation": "tanh", "steps": 1000},
+    "ReLU": {**FULLY_CONNECTED, "activation": "relu", "steps": 1000},
+    "VGG-11, batch norm": {"architecture": "vgg11", "channels": 8, "images": 50, "learning_rate": 0.02, "steps": 40},
+    "ResNet-20, batch norm": {
+        "architecture": "resnet20", "channels": 4, "images": 50, "learning_rate": 0.02, "steps": 40,
+    },
+    "small, tanh": {**FULLY_CONNECTED, "activation": "tanh", "widths": (10, 10), "images": 20, "steps": 1000},
+}  # fmt: skip
+IMAGES = [25, 50, 100, 200]
+WIDTHS = [50, 200, 400]
+
+
+def main(snakemake):
+    record = provenance.recorder({name: {**case} for name, case in CASES.items()})
+    table = pd.concat(
+        [
+            networks.work_and_precision(case, stiff=case.name.startswith("small"))
+            for case in networks.cases(CASES)
+        ],
+        ignore_index=True,
+    )  # fmt: skip
+    rows = networks.comparison(table) + networks.gradient_rate()
+    hardware = provenance.hardware()
+    machine = f"{hardware['processor']}, {hardware['cores']} cores, {snakemake.threads} used"
+    with files.whole_file(snakemake.output.page) as path:
+        path.write_text(networks.markdown(rows, networks.by_size(IMAGES, WIDTHS), machine), encoding="utf-8")
+    with plotting.style():
+        plotting.save(draw(table), snakemake.output.picture)
+    files.write_table(snakemake.output.table, table, {**record(), "measured": rows})
+
+
+def draw(table):
+    names = table["case"].unique()
+    figure, axes = plt.subplots(2, 3, figsize=(2 * plotting.COLUMN_WIDTH, 4.2), sharey=True)
+    methods = dict(zip(table["method"].unique(), plt.get_cmap("tab10").colors, strict=False))
+    for panel, name in zip(axes.flat, names, strict=True):
+        case = table[table["case"] == name]
+        for method, runs in case.groupby("method", sort=False):
+            line = "o-" if method == "rkc" else "s--"
+            panel.loglog(runs["gradients"], runs["error"], line, color=methods[method], markersize=3, label=method)
+        floor = case["floor"].dropna().iloc[0]
+        panel.axvline(floor, color="0.6", linewidth=0.8, linestyle=":", label="floor")
+        panel.set_title(name, fontsize=8)
+    for panel in axes[1]:
+        panel.set_xlabel("gradients")
+    for panel in axes[:, 0]:
+        panel.set_ylabel(r"relative error of $\phi$")
+    handles, labels = axes.flat[len(names) - 1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=7)
+    return figure
+
+
+if "snakemake" in globals():
+    _job.run(main, snakemake)
