@@ -360,6 +360,25 @@ def test_three_solvers_agree_on_hard_cases(name):
     np.testing.assert_allclose(newton.u_plus * newton.u_minus, plus * minus, rtol=1e-10)
 
 
+@pytest.mark.parametrize("name", ["scale 1e-4", "scale 0.01", "scale 1", "scale 10", "zeros", "a sample twice"])
+def test_hard_cases_against_the_flow_itself(name):
+    model, plus, minus = hard_case(name)
+    dimension = len(plus)
+
+    def velocity(_, w):
+        return -np.concatenate(model.gradient(w[:dimension], w[dimension:]))
+
+    def arrived(_, w):
+        return float(model.loss(w[:dimension], w[dimension:])) - 1e-22
+
+    arrived.terminal = True
+    start = np.concatenate([plus, minus])
+    end = solve_ivp(velocity, (0, 1e7), start, "LSODA", rtol=1e-11, atol=1e-14, events=arrived).y[:, -1]
+    assert model.loss(end[:dimension], end[dimension:]) < 1e-18
+    flowed = model.sharpness_at_interpolator(end[:dimension], end[dimension:])
+    assert model.gfs_sharpness(plus, minus) == pytest.approx(flowed, rel=1e-8)
+
+
 @pytest.mark.parametrize("solver", ["newton", "cvxpy", "scipy"])
 def test_starts_that_flow_to_no_interpolator_have_no_certificate(solver):
     model, plus, minus = hard_case("plain")
