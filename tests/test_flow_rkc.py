@@ -134,6 +134,19 @@ def test_the_curvature_grows_on_the_way_unnoticed_by_no_one():
     assert found.sharpness > 10 * curvature.sharpness(loss, start).value
 
 
+def test_an_error_that_does_not_fall_with_the_step_does_not_stop_the_flow(monkeypatch):
+    """As where the velocity jumps: the step is taken at the length that would resolve any smooth motion."""
+    hessian = quadratic(5, 100.0)
+    gradients = Gradients(lambda w: 0.5 * w @ hessian @ w, 10**6)
+    point = gradients.point(torch.ones(5, dtype=torch.float64))
+    method = RungeKuttaChebyshev(gradients, point, 1e-3)
+    monkeypatch.setattr(method, "_error", lambda *_: 2.0)
+    for _ in range(5):
+        point, length = method.step(point)
+        method.arrive(point)
+    assert length == pytest.approx(0.015 ** (1 / 3) / method.radius.value, rel=0.1)
+
+
 @pytest.fixture
 def small_network():
     generator = torch.Generator().manual_seed(0)

@@ -107,16 +107,26 @@ class RungeKuttaChebyshev:
                 self._before = None
                 continue
             error = self._error(point, after, length)
-            if error <= 1:
+            if error <= 1 or length <= self._shortest:
                 self._grow(length, error)
                 self.reach += length * self.radius.value
                 return after, length
-            self._length = length * max(0.1, 0.8 * error ** (-1 / 3))
+            self._length = max(length * max(0.1, 0.8 * error ** (-1 / 3)), self._shortest)
         raise FlowEnded("unstable" if math.isfinite(after.loss) else "not finite")
 
     def arrive(self, point: Point) -> None:
         """Look at the curvature where a step has led."""
         self.radius.update(point)
+
+    @property
+    def _shortest(self) -> float:
+        """A step that needs be no shorter: ``(15 tolerance)^(1/3) / sharpness``.
+
+        The local error of a motion of size a at rate lambda is ``(h lambda)^3 a / 15``, at this length within the
+        tolerance even if a is the norm of the weights. Where the estimate is larger the velocity jumps: flows slide
+        along kinks, across which it changes sign, and no step is short enough for an estimate that falls with h alone.
+        """
+        return (15 * self._tolerance) ** (1 / 3) / self.radius.value
 
     def _length_and_stages(self, point: Point) -> tuple[float, int]:
         sharpness = _SAFETY * self.radius.value
@@ -150,4 +160,4 @@ class RungeKuttaChebyshev:
             length_before, error_before = self._before
             factor = min(factor, factor * length / length_before * (error_before / error) ** (1 / 3))
         self._before = length, error
-        self._length = length * min(5.0, max(0.1, factor))
+        self._length = max(length * min(5.0, max(0.1, factor)), self._shortest)
