@@ -108,12 +108,17 @@ def networks(table: pd.DataFrame) -> Figure:
         run = single_run(table[table["experiment"] == name])
         sharpness_panel(column[0], run, markers=True)
         loss_panel(column[1], run)
-        column[0].set_title(str(name).replace("-", " "), pad=24)
+        # One legend for all panels: each of its own would be wider than its panel.
+        column[0].get_legend().remove()
+        column[0].set_title(rf"{str(name).replace('-', ' ')}, $\eta = {run['learning_rate'].iloc[0]:.3g}$")
         column[1].set_xlabel("gradient descent iteration")
         column[1].xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True))
     for panel in axes[:, 1:].flat:
         panel.set_ylabel("")
     panel_letters(axes[0])
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    labels = [label.partition(" (")[0] for label in labels]
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
     return figure
 
 

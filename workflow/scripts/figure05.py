@@ -41,7 +41,7 @@ def eight_runs(axes, runs):
         axes.plot(
             [], [], color="0.4", linestyle=style, linewidth=0.9, label=rf"$\eta = {fraction:g} \cdot 2/S_{{flat}}$"
         )
-    plotting.legend_above(axes, columns=3)
+    axes.legend(loc="upper right")
 
 
 def changes(axes, figure, runs):
@@ -84,7 +84,7 @@ def lazy_to_rich(axes, scales):
     axes.set_xscale("symlog", linthresh=10)
     axes.set_xlim(left=0)
     axes.set_ylabel(r"GFS sharpness in units of $2/\eta$")
-    axes.legend(title=r"$u_\pm$ at the start", loc="lower left", ncols=2, fontsize=6, title_fontsize=6)
+    axes.legend(title=r"$u_\pm$ at the start", loc="lower left", fontsize=6, title_fontsize=6)
 
 
 if "snakemake" in globals():
