@@ -18,6 +18,7 @@ def train(tmp_path, model, rate, **settings):
         trajectory=tmp_path / "trajectory.parquet",
         checkpoints=tmp_path / "checkpoints",
         record=provenance.recorder({}),
+        identity={"parameters": settings},
     )
     return pd.read_parquet(tmp_path / "trajectory.parquet"), checkpoints.checkpoint_files(tmp_path / "checkpoints")
 
@@ -122,14 +123,6 @@ def test_a_run_without_checkpoints_still_joins(tmp_path, scalar_model):
     assert written == []
     joined = runs.with_gfs(table, [])
     assert joined["gfs_sharpness"].isna().all()
-
-
-def test_what_an_interrupted_run_left_is_removed(tmp_path, scalar_model):
-    stale = tmp_path / "checkpoints" / "9999999.safetensors"
-    stale.parent.mkdir()
-    stale.touch()
-    train(tmp_path, scalar_model, 0.05)
-    assert not stale.exists()
 
 
 def test_a_gpu_that_is_not_there(network, monkeypatch):

@@ -5,8 +5,7 @@ Without pandas, since the workflow reads the list at every start.
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,27 +27,40 @@ def checkpoint_files(checkpoints: str | Path) -> list[Path]:
 
 
 class CheckpointWriter:
-    """Writes blocks of iterates to ``<first iteration>.safetensors`` as training goes on."""
+    """Writes blocks of iterates to ``<first iteration>.safetensors`` as training goes on.
 
-    def __init__(self, folder: Path, per_file: int, record: Record) -> None:
-        # What an interrupted run left is not this run's.
-        shutil.rmtree(folder, ignore_errors=True)
+    Args:
+        folder: where the files are written.
+        per_file: iterates in a file.
+        record: gives their provenance.
+        names: files that are there already, of a training that goes on.
+    """
+
+    def __init__(self, folder: Path, per_file: int, record: Record, names: Sequence[str] = ()) -> None:
         self.folder = folder
         self.per_file = per_file
         self.record = record
         self.iterations: list[int] = []
         self.weights: list[NDArray[Any]] = []
-        self.names: list[str] = []
+        self.names = list(names)
 
-    def add(self, iterate: Iterate[Any], weights: NDArray[Any]) -> None:
+    def add(self, iterate: Iterate[Any], weights: NDArray[Any]) -> bool:
+        """Return whether this iterate completed a file."""
         self.iterations.append(iterate.iteration)
         self.weights.append(weights)
-        if len(self.iterations) >= self.per_file:
+        complete = len(self.iterations) >= self.per_file
+        if complete:
             self._flush()
+        return complete
 
-    def close(self, status: str) -> None:
+    def close(self, status: str, folder: Path) -> None:
+        """Put the files, and the list of them, into a ``folder`` of their own, which appears as a whole."""
         self._flush()
-        files.write_json(self.folder / INDEX, {"files": self.names, "status": status})
+        with files.whole_folder(folder) as temporary:
+            for name in self.names:
+                for path in (self.folder / name, files.sidecar(self.folder / name)):
+                    files.link_or_copy(path, temporary / path.name)
+            files.write_json(temporary / INDEX, {"files": self.names, "status": status})
 
     def _flush(self) -> None:
         if not self.iterations:

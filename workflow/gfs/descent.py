@@ -40,6 +40,7 @@ def gradient_descent(
     *,
     loss_tolerance: float,
     max_iterations: int,
+    first_iteration: int = 0,
 ) -> Iterator[Iterate[V]]:
     """Yield the iterates of gradient descent, the start included, until the run ends.
 
@@ -50,13 +51,14 @@ def gradient_descent(
         loss_and_gradient: maps weights to the loss and its gradient.
         weights: the start.
         learning_rate: the step size eta.
+        first_iteration: the number of the start, for a run that goes on from there.
 
     Raises:
         ValueError: a learning rate that is not positive and finite.
     """
     if not (learning_rate > 0 and math.isfinite(learning_rate)):
         raise ValueError(f"the learning rate must be positive and finite, found {learning_rate!r}")
-    iteration = 0
+    iteration = first_iteration
     while True:
         loss, gradient = loss_and_gradient(weights)
         status = _status(loss, iteration, loss_tolerance, max_iterations)

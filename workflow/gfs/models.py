@@ -71,6 +71,15 @@ class Model(Protocol):
     def to_numpy(self, w: Any) -> Array:
         """Return ``w`` as a flat NumPy array."""
 
+    def from_numpy(self, w: Array) -> Any:
+        """Return the weights of which ``w`` is what :meth:`to_numpy` gives."""
+
+    def state(self) -> dict[str, Array]:
+        """Return what later answers depend on besides their arguments, for :meth:`restore`."""
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Go on as the model did whose :meth:`state` this is."""
+
     def gfs(self, weights: Array, report: Report | None = None) -> list[GFSPoint]:
         """Return the gradient flow solutions from ``weights`` of shape (k, P).
 
@@ -78,7 +87,23 @@ class Model(Protocol):
         """
 
 
-class ScalarNetwork:
+class _NumpyModel:
+    """A model whose weights are NumPy arrays and whose answers depend on nothing else."""
+
+    def to_numpy(self, w: Array) -> Array:
+        return w
+
+    def from_numpy(self, w: Array) -> Array:
+        return w
+
+    def state(self) -> dict[str, Array]:
+        return {}
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        pass
+
+
+class ScalarNetwork(_NumpyModel):
     """Section 3: depth D, loss ``(prod w - 1)^2 / 2``, GFS in closed form."""
 
     checkpoints_per_file = 100_000
@@ -92,9 +117,6 @@ class ScalarNetwork:
     def sharpness(self, w: Array) -> float:
         return float(scalar.sharpness(w))
 
-    def to_numpy(self, w: Array) -> Array:
-        return w
-
     def gfs(self, weights: Array, report: Report | None = None) -> list[GFSPoint]:
         values = scalar.gfs_sharpness(weights)
         losses = scalar.loss(scalar.gradient_flow_solution(weights))
@@ -106,7 +128,7 @@ class ScalarNetwork:
         ]
 
 
-class SquaredRegressionRun:
+class SquaredRegressionRun(_NumpyModel):
     """Section 4.1: weights ``(u_+, u_-)`` side by side, GFS as a convex problem."""
 
     checkpoints_per_file = 2_000
@@ -121,9 +143,6 @@ class SquaredRegressionRun:
 
     def sharpness(self, w: Array) -> float:
         return float(self.model.sharpness(*self._split(w)))
-
-    def to_numpy(self, w: Array) -> Array:
-        return w
 
     def gfs(self, weights: Array, report: Report | None = None) -> list[GFSPoint]:
         solution = self.model.gradient_flow_solution(*self._split(weights), trajectory=True)
@@ -177,16 +196,24 @@ class Network:
     def to_numpy(self, w: Any) -> Array:
         return w.detach().cpu().numpy()
 
+    def from_numpy(self, w: Array) -> Any:
+        import torch
+
+        return torch.from_numpy(w).to(self.initial)
+
+    def state(self) -> dict[str, Array]:
+        return {} if self._top_vector is None else {"top_vector": self.to_numpy(self._top_vector)}
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        self._top_vector = self.from_numpy(state["top_vector"]) if "top_vector" in state else None
+
     def gfs(self, weights: Array, report: Report | None = None) -> list[GFSPoint]:
         return [self._gfs_point(row, report) for row in weights]
 
     def _gfs_point(self, weights: Array, report: Report | None) -> GFSPoint:
-        import torch
-
         from gfs import flow
 
-        start = torch.from_numpy(weights).to(self.initial)
-        found = flow.gfs_sharpness(self.loss, start, seed=self.seed, report=report, **self.flow)
+        found = flow.gfs_sharpness(self.loss, self.from_numpy(weights), seed=self.seed, report=report, **self.flow)
         return GFSPoint(
             found.value,
             found.solution.loss,

@@ -31,14 +31,15 @@ class _Lines:
 
 
 @contextmanager
-def bar(total: float, description: str, *, counted: bool = True) -> Iterator[tqdm[Any]]:
+def bar(total: float, description: str, *, counted: bool = True, done: float = 0) -> Iterator[tqdm[Any]]:
     """Yield a tqdm bar on standard error; ``bar.set_postfix_str`` shows the loss beside the expected time left.
 
-    ``counted`` bars show the steps done and their rate, others the share done alone.
+    ``counted`` bars show the steps done and their rate, others the share done alone. ``done`` is where it begins.
     """
     terminal = sys.stderr.isatty()
     with tqdm(
         total=total,
+        initial=done,
         desc=description,
         unit="step",
         bar_format=None if counted else "{desc}: {percentage:5.1f}%|{bar}| [{elapsed}<{remaining}{postfix}]",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from gfs import files, progress
 from gfs.checkpoints import CheckpointWriter, Record
 from gfs.descent import gradient_descent
 from gfs.models import GFSPoint, Model
+from gfs.resumption import State, Unfinished
 
 # The GFS table of a run that diverged before its first checkpoint.
 _NO_CHECKPOINTS = pd.DataFrame([{"iteration": 0, **GFSPoint(math.nan, math.nan, math.nan, "").row()}]).iloc[:0]
@@ -30,38 +31,54 @@ def train(
     trajectory: str | Path,
     checkpoints: str | Path,
     record: Record,
+    identity: Mapping[str, Any],
 ) -> None:
     """Run gradient descent, writing the trajectory table and the checkpoints.
 
     The table has a row per iterate: ``iteration``, ``loss``, ``sharpness`` (every ``sharpness_every`` iterates and the
     last, NaN between), ``learning_rate``, ``threshold`` (2/eta) and ``status``. Checkpoints are the iterates at
     multiples of ``checkpoint_every`` and, unless the run diverged, the last; ``index.json`` in their folder lists the
-    files and is written last.
+    files. Both appear when the run has ended; on the way there is :class:`gfs.resumption.Unfinished`, from which a run
+    of the same ``identity`` goes on at its last checkpoint file, and ends with the same numbers.
     """
-    writer = CheckpointWriter(Path(checkpoints), model.checkpoints_per_file, record)
-    rows = []
+    unfinished = Unfinished(Path(trajectory).parent, identity)
+    saved = unfinished.load()
+    state = saved.resumed() if saved else State.start(model.to_numpy(model.initial))
+    model.restore(state.model)
+    writer = CheckpointWriter(unfinished.checkpoints, model.checkpoints_per_file, record, state.names)
     iterates = gradient_descent(
         model.loss_and_gradient,
-        model.initial,
+        model.from_numpy(state.weights),
         learning_rate,
         loss_tolerance=loss_tolerance,
         max_iterations=max_iterations,
+        first_iteration=max(state.iteration, 0),
     )
-    with progress.bar(max_iterations, "training") as bar:
+    losses, sharpness, status = state.losses.tolist(), state.sharpness.tolist(), "running"
+    if saved:
+        next(iterates)  # its row is there
+    with progress.bar(max_iterations, "training", done=len(losses)) as bar:
         for iterate in iterates:
-            last = iterate.status != "running"
+            status, last = iterate.status, iterate.status != "running"
             wanted = iterate.iteration % sharpness_every == 0 or last
-            curvature = model.sharpness(iterate.weights) if wanted and iterate.status != "diverged" else math.nan
-            rows.append((iterate.iteration, iterate.loss, curvature, iterate.status))
-            if iterate.status != "diverged" and (iterate.iteration % checkpoint_every == 0 or last):
-                writer.add(iterate, model.to_numpy(iterate.weights))
+            losses.append(iterate.loss)
+            sharpness.append(model.sharpness(iterate.weights) if wanted and status != "diverged" else math.nan)
+            if status != "diverged" and (iterate.iteration % checkpoint_every == 0 or last):
+                weights = model.to_numpy(iterate.weights)
+                if writer.add(iterate, weights) and not last:
+                    reached = (weights, np.array(losses), np.array(sharpness), model.state(), tuple(writer.names))
+                    unfinished.save(State(*reached, state.resumed_at))
             bar.set_postfix_str(f"loss {iterate.loss:.3g}", refresh=False)
             bar.update(0 if last else 1)
-    table = pd.DataFrame(rows, columns=["iteration", "loss", "sharpness", "status"])
-    table["learning_rate"] = learning_rate
-    table["threshold"] = 2 / learning_rate
-    files.write_table(trajectory, table, record())
-    writer.close(table["status"].iloc[-1])
+    table = _trajectory(losses, sharpness, status, learning_rate)
+    files.write_table(trajectory, table, {**record(), "resumed_at": state.resumed_at})
+    writer.close(status, Path(checkpoints))
+
+
+def _trajectory(losses: list[float], sharpness: list[float], status: str, learning_rate: float) -> pd.DataFrame:
+    table = pd.DataFrame({"iteration": range(len(losses)), "loss": losses, "sharpness": sharpness, "status": "running"})
+    table.loc[table.index[-1], "status"] = status
+    return table.assign(learning_rate=learning_rate, threshold=2 / learning_rate)
 
 
 def gfs_table(model: Model, checkpoint_files: Sequence[str | Path]) -> pd.DataFrame:

@@ -1,7 +1,9 @@
 """Rule collect_run: a run's trajectory with its GFS sharpness."""
 
+from pathlib import Path
+
 import _job
-from gfs import files, provenance, runs
+from gfs import files, provenance, resumption, runs
 
 
 def main(snakemake):
@@ -10,6 +12,8 @@ def main(snakemake):
     gfs_tables = [files.read_table(path) for path in snakemake.input.gfs]
     table = runs.with_gfs(trajectory, gfs_tables).assign(**snakemake.params.labels)
     files.write_table(snakemake.output.table, table, record())
+    # Training and flows are done and noted: nothing will go on from there.
+    resumption.forget(Path(snakemake.output.table).parent)
 
 
 if "snakemake" in globals():

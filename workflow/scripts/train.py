@@ -18,6 +18,10 @@ def main(snakemake):
         trajectory=snakemake.output.table,
         checkpoints=snakemake.output.checkpoints,
         record=record,
+        identity={
+            "parameters": parameters,
+            "data_sha256": files.sha256(snakemake.input.data) if snakemake.input.data else None,
+        },
     )
 
 
