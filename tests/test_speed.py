@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from gfs.scalar import gfs_sharpness
 from gfs.speed import networks, regression, scalar
@@ -68,3 +69,18 @@ def test_the_cheapest_run_is_accurate_or_else_the_most_accurate():
     )
     assert networks.cheapest(table, "rkc")["gradients"] == 20
     assert networks.cheapest(table.iloc[:1], "rkc")["gradients"] == 10
+
+
+def test_integrators_are_given_up_in_the_end():
+    velocity = networks._Velocity(lambda w: (w**2).sum(), 2)
+    velocity(0.0, torch.ones(3))
+    velocity(0.0, torch.ones(3))
+    with pytest.raises(networks._GivenUpError):
+        velocity(0.0, torch.ones(3))
+    runs = {"setting": 1e-3, "seconds": 1.0, "floor": 5.0, "case": "hardtanh"}
+    ours = {**runs, "method": "rkc", "gradients": 10, "error": 1e-4}
+    other = {**runs, "method": "dopri5", "gradients": 300, "error": float("nan")}
+    rows = networks.comparison(pd.DataFrame([ours, other]))
+    assert {"... against dopri5, given up: at least gradients": 30.0}.items() <= {
+        row["what"]: row["measured"] for row in rows
+    }.items()
