@@ -247,8 +247,8 @@ def markdown(rows: Sequence[Mapping[str, Any]], sizes: pd.DataFrame, machine: st
     lines = [
         *page("networks", machine, rows),
         f"Each method at its cheapest setting whose error in GFS sharpness is at most {ACCURACY:g}, or, where none is, "
-        "its most accurate one (picture: `networks.png`). The reference is RK4 at half of 1/sharpness in float64. Those "
-        f"that know nothing of the sharpness are given up after {_PATIENCE} times the gradients of RK4 at 1/sharpness.",
+        "its most accurate one (picture: `networks.png`). The reference is RK4 at half of 1/sharpness in float64. "
+        f"Those that know no sharpness are given up after {_PATIENCE} times the gradients of RK4 at 1/sharpness.",
         "",
         "A gradient flow solution from the start of training, tanh, by size:",
         "",
