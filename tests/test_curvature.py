@@ -102,3 +102,25 @@ def test_linear_loss_has_zero_curvature():
 def test_overflow_is_an_error_not_a_number():
     with pytest.raises(FloatingPointError, match="not finite"):
         curvature.sharpness(lambda w: (w * torch.inf).square().sum(), torch.ones(3))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("eigenvalues", [[1.69], [-0.279], [1.0, 1.5], [2.0, -3.0, 0.5]])
+@pytest.mark.parametrize("size", [13, 50])
+def test_few_distinct_eigenvalues_in_many_dimensions(eigenvalues, size, dtype):
+    """The Krylov space is exhausted after as many products; what rounding adds to it is no eigenvalue."""
+    generator = torch.Generator().manual_seed(0)
+    basis = torch.linalg.qr(torch.randn(size, size, generator=generator, dtype=torch.float64))[0]
+    spectrum = torch.tensor([eigenvalues[i % len(eigenvalues)] for i in range(size)], dtype=torch.float64)
+    hessian = ((basis * spectrum) @ basis.T).to(dtype)
+    hessian = (hessian + hessian.T) / 2
+    found = curvature.sharpness(lambda w: 0.5 * w @ hessian @ w, torch.ones(size, dtype=dtype))
+    assert found.converged
+    assert found.value == pytest.approx(max(eigenvalues), rel=1e-4)
+    assert found.smallest == pytest.approx(min(eigenvalues), rel=1e-4)
+
+
+def test_the_residual_covers_rounding():
+    spectrum = torch.tensor([1.0, -1e6])
+    found = curvature.sharpness(lambda w: 0.5 * (spectrum * w * w).sum(), torch.ones(2))
+    assert abs(found.value - 1.0) <= found.residual

@@ -118,10 +118,140 @@ def test_a_gradient_that_overflows_is_a_status(method):
 
 
 @pytest.mark.parametrize("method", ["rk4", "rkc"])
-def test_negative_curvature_is_a_status(method):
-    start = torch.ones(2, dtype=torch.float64)
-    solution = flow.gradient_flow_solution(lambda w: 5 - w.square().sum(), start, method=method)
+def test_negative_curvature_where_the_loss_is_reached_is_a_status(method):
+    start = torch.full((2,), 0.3, dtype=torch.float64)
+    solution = flow.gradient_flow_solution(lambda w: 3 + w.cos().sum(), start, method=method, loss_tolerance=4.5)
     assert solution.status == "negative curvature"
+
+
+@pytest.mark.parametrize("method", ["rk4", "rkc"])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda w: 5 - w.square().sum(),
+        lambda w: 1 + 50 * w[0] ** 2 - 0.5 * w[1] ** 2,
+        lambda w: w.sum(),
+        lambda w: 1 - w.sum(),
+    ],
+    ids=["concave", "saddle", "straight", "negative from the start"],
+)
+def test_a_loss_that_falls_below_zero_is_a_status(method, loss):
+    solution = flow.gradient_flow_solution(loss, torch.tensor([1.0, 0.1], dtype=torch.float64), method=method)
+    assert solution.status == "negative loss"
+
+
+@pytest.mark.parametrize("method", ["rk4", "rkc"])
+@pytest.mark.parametrize("start", [0.72, 0.8])
+@pytest.mark.parametrize("curvature", [10.0, 40.0])
+def test_a_flow_ends_in_its_own_valley(method, start, curvature):
+    """Minima at -1 and 2, a maximum at 0.694 between, beside a direction that alone would allow far longer steps."""
+
+    def loss(w):
+        x = w[0]
+        return 0.5 * curvature * ((x + 1) * (x - 2) * (1 + 0.2 * x) / 3) ** 2 + 0.5 * w[1] ** 2
+
+    found = flow.gfs_sharpness(loss, torch.tensor([start, 1.0], dtype=torch.float64), method=method)
+    assert found.status == "converged"
+    assert found.value == pytest.approx(1.96 * curvature, rel=5e-3)
+
+
+@pytest.mark.parametrize("method", ["rk4", "rkc"])
+@pytest.mark.parametrize("w", [[0.1] * 6, [0.05, 0.06, 0.055, 0.04], [0.05] * 4, [0.01] * 4, [0.015] * 4])
+def test_from_near_a_saddle_where_the_loss_is_flat(method, w):
+    start = torch.tensor(w, dtype=torch.float64)
+    solution = flow.gradient_flow_solution(scalar_loss, start, method=method, loss_tolerance=1e-10)
+    assert solution.converged
+    exact = scalar.gradient_flow_solution(np.array(w))
+    np.testing.assert_allclose(solution.parameters.numpy(), exact, atol=2e-4)
+
+
+@pytest.mark.parametrize("method", ["rk4", "rkc"])
+def test_small_units_change_nothing(method):
+    solution = flow.gradient_flow_solution(
+        lambda w: 0.5e-10 * w.square().sum(), torch.tensor([1e4], dtype=torch.float64), method=method
+    )
+    assert solution.converged
+    assert float(solution.parameters) == pytest.approx(math.sqrt(2e5), rel=1e-3)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_the_unit_of_the_weights_changes_nothing(scale):
+    start = torch.tensor([0.3, 0.5, 1.5], dtype=torch.float64)
+    found = flow.gradient_flow_solution(lambda w: scalar_loss(w / scale), start * scale)
+    plain = flow.gradient_flow_solution(scalar_loss, start)
+    assert found.gradient_evaluations == plain.gradient_evaluations
+    torch.testing.assert_close(found.parameters / scale, plain.parameters)
+
+
+def huber(w):
+    return torch.where(w.abs() <= 1, 0.5 * w * w, w.abs() - 0.5).sum()
+
+
+@pytest.mark.parametrize("loss", [huber, lambda w: w.abs().sum(), lambda w: (w - 1).clamp(min=0).square().sum()])
+def test_where_the_loss_is_straight_the_flow_goes_on(loss):
+    solution = flow.gradient_flow_solution(loss, torch.tensor([10.0], dtype=torch.float64))
+    assert solution.status == "converged"
+    assert float(loss(solution.parameters)) == pytest.approx(1e-5, rel=1e-2)
+
+
+@pytest.mark.parametrize("method", ["rk4", "rkc"])
+def test_where_the_gradient_vanishes_above_the_tolerance(method):
+    """The curvature jumps from one to nothing where the flow ends."""
+    solution = flow.gradient_flow_solution(
+        lambda w: 0.5 + 0.5 * (w - 1).clamp(min=0).square().sum(),
+        torch.tensor([3.0], dtype=torch.float64),
+        method=method,
+    )
+    assert solution.status == "stationary"
+
+
+@pytest.mark.parametrize("method", ["rk4", "rkc"])
+def test_converged_means_that_the_loss_is_the_tolerance(method):
+    """At 100 float32 weights change the loss by far more than the tolerance from one to the next."""
+    for start in ([101.0, 99.3], [101.0, 99.9], [107.0, 95.0]):
+        solution = flow.gradient_flow_solution(
+            lambda w: 0.5e6 * (w - 100).square().sum(), torch.tensor(start), method=method
+        )
+        assert solution.converged
+        assert solution.loss <= 1.01e-5
+
+
+def test_a_step_over_which_the_curvature_grows_is_taken_again():
+    """A wall that the curvature at the start knows nothing of: without the check the flow would end behind it."""
+
+    def loss(w):
+        return 0.05 * w[0] ** 2 + 1e6 * (0.5 - w[0]).clamp(min=0) ** 2 + 1e-9
+
+    solution = flow.gradient_flow_solution(
+        loss, torch.tensor([3.0], dtype=torch.float64), loss_tolerance=0.02, estimate_error=False
+    )
+    assert solution.converged
+    assert solution.loss == pytest.approx(0.02, rel=1e-3)
+    assert float(solution.parameters) == pytest.approx(math.sqrt(0.02 / 0.05), abs=0.5)
+    assert float(solution.parameters) > 0.499
+
+
+def test_rk4_looks_at_the_sharpness_as_often_as_told():
+    start = torch.tensor([2.0, 0.3, 0.7], dtype=torch.float64)
+    often, seldom = (
+        flow.gradient_flow_solution(scalar_loss, start, method="rk4", step_factor=0.1, sharpness_every=every)
+        for every in (2, 1000)
+    )
+    assert often.hessian_vector_products > 5 * seldom.hessian_vector_products
+
+
+def test_a_loss_to_be_passed_lies_above_the_end():
+    with pytest.raises(ValueError, match="passing must be above loss_tolerance"):
+        flow.gradient_flow_solution(scalar_loss, torch.ones(2), passing=[1e-7])
+
+
+@pytest.mark.parametrize("below", [4e-3, 1.5e-3, 1.05e-3, 1.0e-3, 0.9e-3])
+def test_the_stopping_error_of_a_flow_that_starts_near_its_end(below):
+    start = torch.tensor([2.0, 0.3, 0.7], dtype=torch.float64)
+    exact = float(scalar.gfs_sharpness(start.numpy()))
+    near = flow.gradient_flow_solution(scalar_loss, start, loss_tolerance=below, tolerance=1e-6).parameters
+    found = flow.gfs_sharpness(scalar_loss, near, loss_tolerance=1e-3, tolerance=1e-6)
+    assert found.stopping_error == pytest.approx(abs(found.value - exact), rel=0.1)
 
 
 @pytest.mark.parametrize("method", ["rk4", "rkc"])

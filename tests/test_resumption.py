@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gfs import checkpoints, data, files, models, provenance, resumption, runs
+from gfs import checkpoints, data, files, models, plugins, provenance, resumption, runs
 
 
 class InterruptionError(Exception):
@@ -128,16 +128,22 @@ def flip_a_byte(path):
     path.write_bytes(content)
 
 
+def replace_in(path, before, after):
+    path.write_bytes(path.read_bytes().replace(before, after))
+
+
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
         (lambda folder: flip_a_byte(folder / "state.safetensors"), "is damaged"),
+        (lambda folder: replace_in(folder / "state.safetensors", b"0000010", b"0000011"), "is damaged"),
+        (lambda folder: (folder / "checkpoints" / "0000005.json").write_text("[]"), "list indices"),
         (lambda folder: (folder / "state.safetensors").write_bytes(b"short"), "Error"),
         (lambda folder: (folder / "state.safetensors").unlink(), "No such file"),
         (lambda folder: flip_a_byte(folder / "checkpoints" / "0000010.safetensors"), "checkpoint 0000010.safetensors"),
         (lambda folder: (folder / "checkpoints" / "0000005.json").unlink(), "0000005.json"),
     ],
-    ids=["altered", "cut", "missing", "checkpoint altered", "sidecar missing"],
+    ids=["altered", "renamed", "no object", "cut", "missing", "checkpoint altered", "sidecar missing"],
 )
 def test_what_is_damaged_is_not_used(tmp_path, capsys, damage, says):
     train(tmp_path / "whole", network())
@@ -168,6 +174,16 @@ def test_other_code_does_not_go_on_from_there(tmp_path, monkeypatch):
     gradients = counted(model)
     train(tmp_path, model)
     assert len(gradients) == 61
+
+
+def test_a_factory_of_other_code_is_another(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own_factory.py").write_text("def make(): return 1\n")
+    (tmp_path / "own_helper.py").write_text("x = 1\n")
+    first = plugins.digest("own_factory:make")
+    assert plugins.digest("own_factory:make") == first
+    (tmp_path / "own_helper.py").write_text("x = 2\n")
+    assert plugins.digest("own_factory:make") != first
 
 
 def test_file_systems_without_links(tmp_path, monkeypatch):

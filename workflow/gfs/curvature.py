@@ -6,6 +6,7 @@ iteration needs Hessian-vector products alone, so a network's Hessian is never f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,10 +25,12 @@ class Sharpness:
 
     Attributes:
         value: the Ritz value ``theta``.
-        residual: ``||H v - theta v||``; some eigenvalue of H lies within this distance of ``theta``.
+        residual: ``||H v - theta v||`` and what rounding adds; some eigenvalue of H lies within this distance of
+            ``theta``.
         vector: the unit Ritz vector ``v``, shape (P,); a start for the next estimate nearby.
         products: Hessian-vector products used.
         converged: whether ``residual <= tolerance * |theta|`` was reached.
+        smallest: the smallest Ritz value met on the way: the smallest eigenvalue is at most that.
     """
 
     value: float
@@ -35,6 +38,7 @@ class Sharpness:
     vector: Tensor
     products: int
     converged: bool
+    smallest: float
 
 
 def hessian_vector_product(loss: Loss, parameters: Tensor) -> Callable[[Tensor], Tensor]:
@@ -92,13 +96,14 @@ def sharpness(
     product = hessian_vector_product(loss, parameters)
     vector = _start_vector(parameters, start, seed)
     size = min(basis_size, parameters.numel())
-    used = 0
+    used, smallest = 0, math.inf
     while True:
-        value, vector, residual, products = _lanczos(product, vector, min(size, max_products - used), tolerance)
-        used += products
+        sweep = _lanczos(product, vector, min(size, max_products - used), tolerance)
+        value, vector, residual, products, low = sweep
+        used, smallest = used + products, min(smallest, low)
         converged = residual <= tolerance * abs(value)
         if converged or used >= max_products or size == parameters.numel():
-            return Sharpness(value, residual, vector, used, converged)
+            return Sharpness(value, residual, vector, used, converged, smallest)
 
 
 def _start_vector(parameters: Tensor, start: Tensor | None, seed: int) -> Tensor:
@@ -113,8 +118,9 @@ def _start_vector(parameters: Tensor, start: Tensor | None, seed: int) -> Tensor
 
 def _lanczos(
     product: Callable[[Tensor], Tensor], start: Tensor, size: int, tolerance: float
-) -> tuple[float, Tensor, float, int]:
-    """One Lanczos sweep of at most ``size`` products: Ritz value, Ritz vector, residual, products used."""
+) -> tuple[float, Tensor, float, int, float]:
+    """One Lanczos sweep of at most ``size`` products: Ritz value, vector and residual, products, least Ritz value."""
+    rounding = torch.finfo(start.dtype).eps
     basis = torch.empty(size, start.numel(), dtype=start.dtype, device=start.device)
     diagonal: list[float] = []
     off_diagonal: list[float] = []
@@ -129,19 +135,23 @@ def _lanczos(
         beta = float(image.norm())
         if not (abs(diagonal[-1]) < float("inf") and beta < float("inf")):
             raise FloatingPointError("the Hessian-vector product is not finite: the loss overflows or is NaN there")
-        value, weights = _leading_ritz_pair(diagonal, off_diagonal)
-        residual = beta * abs(float(weights[-1]))
-        if (residual <= 0.999 * tolerance * abs(value) and k + 1 >= _LEAST_PRODUCTS) or beta == 0.0:
+        value, weights, smallest = _ritz(diagonal, off_diagonal)
+        scale = max(abs(value), abs(smallest))
+        residual = beta * abs(float(weights[-1])) + rounding * scale
+        # What is left after the last direction that there is, is rounding.
+        exhausted = beta <= 10 * rounding * scale
+        if (residual <= 0.999 * tolerance * abs(value) and k + 1 >= _LEAST_PRODUCTS) or exhausted:
             break
         off_diagonal.append(beta)
         vector = image / beta
     ritz = basis[: k + 1].T @ weights.to(basis)
-    return value, ritz / ritz.norm(), residual, k + 1
+    return value, ritz / ritz.norm(), residual, k + 1, smallest
 
 
-def _leading_ritz_pair(diagonal: list[float], off_diagonal: list[float]) -> tuple[float, Tensor]:
+def _ritz(diagonal: list[float], off_diagonal: list[float]) -> tuple[float, Tensor, float]:
+    """Return the largest eigenvalue of the tridiagonal matrix, its vector, and the smallest."""
     tridiagonal = torch.diag(torch.tensor(diagonal, dtype=torch.float64))
     for i, beta in enumerate(off_diagonal):
         tridiagonal[i, i + 1] = tridiagonal[i + 1, i] = beta
     values, vectors = torch.linalg.eigh(tridiagonal)
-    return float(values[-1]), vectors[:, -1]
+    return float(values[-1]), vectors[:, -1], float(values[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import sys
@@ -28,6 +29,16 @@ def load(name: str) -> Callable[..., Any]:
     if not callable(function):
         raise UserError(f"{module_name} ({module.__file__}) has no function {function_name!r}, which {name!r} names")
     return function
+
+
+def digest(name: str) -> str:
+    """Return a digest of the Python files in the folder of the module of ``package.module:function``."""
+    _look_in_working_folder()
+    found = importlib.util.find_spec(name.partition(":")[0])
+    if found is None or found.origin is None:
+        raise UserError(f"cannot find the module of {name!r}")
+    folder = Path(found.origin).parent
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(folder.glob("*.py")))).hexdigest()
 
 
 def is_findable(name: str) -> bool:

@@ -88,10 +88,10 @@ class Unfinished:
         }
         metadata = {
             "identity": self._identity,
-            "content": _content(tensors),
             "names": json.dumps(state.names),
             "resumed_at": json.dumps(state.resumed_at),
         }
+        metadata["content"] = _content(tensors, metadata)
         with files.whole_file(self.folder / _STATE) as temporary:
             save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, temporary, metadata)
 
@@ -106,7 +106,7 @@ class Unfinished:
             return None
         try:
             state = self._load()
-        except (OSError, ValueError, KeyError, SafetensorError, UserError) as error:
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError, UserError) as error:
             print(f"training from the start: {error}")
             shutil.rmtree(self.folder, ignore_errors=True)
             return None
@@ -119,10 +119,10 @@ class Unfinished:
         with safe_open(self.folder / _STATE, framework="numpy") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        if metadata.pop("content", None) != _content(tensors, metadata):
+            raise ValueError("what an earlier one left is damaged")
         if metadata.get("identity") != self._identity:
             raise ValueError("what an earlier one left is of other parameters, data, versions or code")
-        if metadata.get("content") != _content(tensors):
-            raise ValueError("what an earlier one left is damaged")
         names = tuple(json.loads(metadata["names"]))
         for name in names:
             path = self.checkpoints / name
@@ -149,8 +149,8 @@ def _folder(run: str | Path) -> Path:
     return Path(run) / "unfinished"
 
 
-def _content(tensors: Mapping[str, Array]) -> str:
-    digest = hashlib.sha256()
+def _content(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
     for name in sorted(tensors):
         array = np.ascontiguousarray(tensors[name])
         digest.update(f"{name} {array.dtype} {array.shape} ".encode())

@@ -1,15 +1,16 @@
 """Rule train: gradient descent, its trajectory and its checkpoints."""
 
 import _job
-from gfs import files, models, provenance, runs
+from gfs import files, models, plugins, provenance, runs
 
 
 def main(snakemake):
     parameters = snakemake.params.run
     record = provenance.recorder(parameters, seed=parameters["seed"])
     data = files.read_tensors(snakemake.input.data) if snakemake.input.data else {}
+    model = models.build(parameters, data, device=snakemake.resources.device)
     runs.train(
-        models.build(parameters, data, device=snakemake.resources.device),
+        model,
         models.learning_rate(parameters, data),
         loss_tolerance=parameters["stop"]["loss"],
         max_iterations=parameters["stop"]["iterations"],
@@ -21,6 +22,9 @@ def main(snakemake):
         identity={
             "parameters": parameters,
             "data_sha256": files.sha256(snakemake.input.data) if snakemake.input.data else None,
+            "factory": plugins.digest(parameters["factory"]) if "factory" in parameters else None,
+            # What the last digits depend on.
+            **{key: value for key, value in provenance.hardware().items() if key in ("torch_threads", "gpu")},
         },
     )
 

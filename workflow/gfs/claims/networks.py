@@ -50,8 +50,11 @@ def each(measure: Callable[[pd.DataFrame], float]) -> Callable[[pd.DataFrame], s
 def rises_and_errors(table: pd.DataFrame) -> str:
     parts = []
     for name, part in table.groupby("experiment", sort=False):
-        error = (part["gfs_error"] / part["gfs_sharpness"]).median()
-        parts.append(f"{name}: rises by {max(largest_gfs_rise(part), 0.0):.2g}, error {error:.1g} in the median")
+        errors = (part["gfs_error"] / part["gfs_sharpness"]).dropna()
+        parts.append(
+            f"{name}: rises by {max(largest_gfs_rise(part), 0.0):.2g}, error {errors.median():.1g} in the median, "
+            f"above 0.1 at {(errors > _LARGEST_MEDIAN_ERROR).sum()} of {len(errors)} points"
+        )
     return "errors left out: " + "; ".join(parts)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gfs.curvature import Loss
 
-Failure = Literal["budget", "not finite", "negative curvature", "stationary", "unstable"]
+Failure = Literal["budget", "not finite", "negative loss", "negative curvature", "stationary", "unstable"]
 
 # Points this far apart, relative to the weights' norm, give a Hessian-vector product to some three digits in float32,
 # and one that is averaged over the kinks of hardtanh and ReLU that a step crosses too.
@@ -33,6 +33,16 @@ class Point:
     weights: Tensor
     loss: float
     velocity: Tensor
+
+    @property
+    def speed(self) -> float:
+        """``|grad L|``, whose square is the rate at which the loss falls."""
+        return float(self.velocity.norm())
+
+    @property
+    def slowest_curvature(self) -> float:
+        """``|grad L|^2 / 4L``, half of what the curvature is at least if the loss is quadratic with minimum zero."""
+        return self.speed**2 / (4 * self.loss) if self.loss > 0 else 0.0
 
     @property
     def finite(self) -> bool:
@@ -62,18 +72,18 @@ class Gradients:
         """Return ``-grad L(w)``; nothing is read back from the device."""
         self.require(1)
         self.count += 1
-        return _differentiate(self.loss, weights)[1].neg_()
+        return -_differentiate(self.loss, weights)[1]
 
     def point(self, weights: Tensor) -> Point:
         """Return the point of the flow at ``weights``."""
         self.require(1)
         self.count += 1
         value, gradient = loss_and_gradient(self.loss, weights)
-        return Point(weights, value, gradient.neg_())
+        return Point(weights, value, -gradient)
 
     def curvature_along(self, point: Point, direction: Tensor) -> Tensor:
         """Return the Hessian times a unit vector, from the difference of two gradients: one more of them."""
-        distance = _DIFFERENCE * max(float(point.weights.norm()), 1.0)
+        distance = _DIFFERENCE * (float(point.weights.norm()) or 1.0)
         return (point.velocity - self.velocity(point.weights.add(direction, alpha=distance))).div_(distance)
 
 

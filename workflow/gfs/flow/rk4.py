@@ -9,12 +9,17 @@ from torch import Tensor
 from gfs.curvature import sharpness
 from gfs.flow.gradients import FlowEnded, Gradients, Point
 
+# The sharpness is estimated again where the gradient has grown by this factor: the flow leaves a saddle.
+_FASTER = 1.5
+_MAX_REJECTIONS = 8
+
 
 class RungeKutta4:
-    """Takes steps of ``step_factor / sharpness``.
+    """Takes steps of ``step_factor / sharpness``, the size of the most negative eigenvalue taken for it where larger.
 
-    The sharpness is estimated again every ``sharpness_every`` steps, and at once if the loss, which cannot rise along
-    gradient flow, did: then the step is taken again, shorter by half or as the new sharpness says.
+    The sharpness is estimated again every ``sharpness_every`` steps, and at once if the gradient grows, or if the loss,
+    which cannot rise along gradient flow, does: then the step is taken again, shorter by half or as the new sharpness
+    says.
     """
 
     def __init__(self, gradients: Gradients, start: Point, step_factor: float, sharpness_every: int, seed: int) -> None:
@@ -24,6 +29,7 @@ class RungeKutta4:
         self._seed = seed
         self._steps = 0
         self._top_vector: Tensor | None = None
+        self._speed = math.inf  # where the sharpness was estimated last
         self.sharpness = math.nan
         self.largest_sharpness = -math.inf
         self.products = 0
@@ -37,24 +43,24 @@ class RungeKutta4:
             FlowEnded: the budget is used up, a number is not finite, or no step is short enough.
         """
         length = math.inf
-        for attempt in range(8):
-            if self.sharpness <= 0:
-                raise FlowEnded("negative curvature")
+        for attempt in range(_MAX_REJECTIONS):
             self._gradients.require(4)
-            length = min(length / 2, self._step_factor / self.sharpness)
+            length = min(length / 2, self._step_factor / abs(self.sharpness))
             after = self._gradients.point(self._end(point, length))
             # Rounding may raise a loss that stands still; a step that is too long raises it by far more.
-            if after.loss <= point.loss * (1 + 1e-6):
-                self.reach += length * self.sharpness
+            falls = after.finite and after.loss <= point.loss * (1 + 1e-6)
+            faster = attempt == 0 and not after.speed <= _FASTER * self._speed
+            if falls and not faster:
+                self.reach += length * abs(self.sharpness)
                 self._steps += 1
                 return after, length
             if attempt == 0:
                 self._estimate_sharpness(point)
-        raise FlowEnded("unstable" if math.isfinite(after.loss) else "not finite")
+        raise FlowEnded("unstable" if after.finite else "not finite")
 
     def arrive(self, point: Point) -> None:
         """Estimate the sharpness where a step has led, if it is time."""
-        if self._steps % self._sharpness_every == 0:
+        if self._steps % self._sharpness_every == 0 or point.speed > _FASTER * self._speed:
             self._estimate_sharpness(point)
 
     def _estimate_sharpness(self, point: Point) -> None:
@@ -66,7 +72,10 @@ class RungeKutta4:
             raise FlowEnded("not finite") from None
         self.products += estimate.products
         self._top_vector = estimate.vector
-        self.sharpness = estimate.value
+        self._speed = point.speed
+        largest = estimate.value + (0.0 if estimate.converged else estimate.residual)
+        size = max(abs(largest), -estimate.smallest, point.slowest_curvature)
+        self.sharpness = -size if -estimate.smallest > largest else size
         self.largest_sharpness = max(self.largest_sharpness, estimate.value)
 
     def _end(self, point: Point, h: float) -> Tensor:

@@ -18,8 +18,8 @@ from gfs.flow.gradients import FlowEnded, Gradients, Point
 # Room for a sharpness that grows within a step.
 _SAFETY = 1.1
 _MAX_REJECTIONS = 25
-# The longest step in units of the time 2 L / |grad L|^2 in which the residual falls by a factor of e as it falls now: R
-# does not fall below about 1/3, so that a longer step brings no more.
+# The longest step in units of the time in which the residual falls by a factor of e as it falls now: R does not fall
+# below about 1/3, so that a longer step brings no more.
 _LONGEST = 2.0
 # Rounding grows like the square of the stages, and the displacements that it enters are small; see the tests.
 _MAX_STAGES = {torch.float32: 200, torch.float64: 1000}
@@ -45,11 +45,13 @@ class SpectralRadius:
         """Take one step of power iteration at a new point."""
         image = self._gradients.curvature_along(point, self._direction)
         self.rayleigh_quotient = float(image @ self._direction)
-        self.value = float(image.norm())
-        if not math.isfinite(self.value):
+        size = float(image.norm())
+        if not math.isfinite(size):
             raise FlowEnded("not finite")
-        if self.value > 0:
-            self._direction = image.div_(self.value)
+        if size > 0:
+            self._direction = image.div_(size)
+        # Where the loss is straight, what sets a scale is that it ends at zero.
+        self.value = max(size, point.slowest_curvature)
         self.largest = max(self.largest, self.value)
 
     def refine(self, point: Point, products: int = 8) -> None:
@@ -69,16 +71,17 @@ class RungeKuttaChebyshev:
         gradients: of the loss.
         start: where the flow starts.
         tolerance: the local error of a step, relative to the norm of the weights.
+        coarseness: how much coarser this flow is than the one that it is compared with.
     """
 
-    def __init__(self, gradients: Gradients, start: Point, tolerance: float) -> None:
+    def __init__(self, gradients: Gradients, start: Point, tolerance: float, coarseness: float = 1.0) -> None:
         self._gradients = gradients
-        self._tolerance = tolerance
+        self._tolerance = tolerance * coarseness
+        self._longest = _LONGEST * coarseness ** (1 / 3)
         self.radius = SpectralRadius(gradients, start)
-        if not self.radius.value > 0:
-            raise FlowEnded("stationary")
         self._length = 1 / self.radius.value
         self._before: tuple[float, float] | None = None  # length and error of the last step
+        self._fall = math.inf  # of the loss per time over the last step
         self.reach = 0.0
         self.products = 0
 
@@ -109,6 +112,7 @@ class RungeKuttaChebyshev:
             error = self._error(point, after, length)
             if error <= 1 or length <= self._shortest:
                 self._grow(length, error)
+                self._fall = (point.loss - after.loss) / length
                 self.reach += length * self.radius.value
                 return after, length
             self._length = max(length * max(0.1, 0.8 * error ** (-1 / 3)), self._shortest)
@@ -131,8 +135,11 @@ class RungeKuttaChebyshev:
     def _length_and_stages(self, point: Point) -> tuple[float, int]:
         sharpness = _SAFETY * self.radius.value
         most = coefficients(_MAX_STAGES.get(point.weights.dtype, 50)).interval / sharpness
-        # Near its limit the flow moves too little for the error to bound the step.
-        most = min(most, _LONGEST * 2 * point.loss / float(point.velocity.norm()) ** 2)
+        # Near its limit the flow moves too little for the error to bound the step. The loss falls by |grad L|^2, but
+        # where flows slide along kinks most of the gradient leads nowhere.
+        fall = min(point.speed**2, max(self._fall, 0.0))
+        if fall > 0:
+            most = min(most, self._longest * 2 * point.loss / fall)
         self._length = min(self._length, most)
         return self._length, stages_for(self._length * sharpness)
 

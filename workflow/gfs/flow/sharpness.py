@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from gfs.curvature import Loss, Sharpness, sharpness
@@ -27,7 +28,8 @@ class GFSSharpness:
             :func:`gfs.flow.gradient_flow_solution`).
         stopping_error: what it changes by from four times the loss tolerance to the tolerance. Where one slow direction
             is left, the distance to the end is proportional to the root of the loss, and what is still to come equals
-            what came on this way.
+            what came on this way. For a flow that starts below that: twice what it changes by until the loss is a
+            quarter of what it is at the end.
         eigenvalue_error: the residual of the eigenvalue; some eigenvalue lies within it.
         status: ``converged``, or why there is no value: that of the flow, ``eigenvalue not converged``, or ``negative
             curvature`` where the largest eigenvalue is not positive.
@@ -56,7 +58,7 @@ def gfs_sharpness(loss: Loss, parameters: Tensor, *, seed: int = 0, **flow: Any)
         loss: maps a flat tensor of shape (P,) to a scalar tensor.
         parameters: the weights w.
         seed: of the Lanczos start vector.
-        **flow: options of :func:`gfs.flow.gradient_flow_solution`, such as ``loss_tolerance``.
+        **flow: options of :func:`gfs.flow.gradient_flow_solution` but ``passing``, such as ``loss_tolerance``.
 
     Raises:
         ValueError: as there.
@@ -76,14 +78,28 @@ def gfs_sharpness(loss: Loss, parameters: Tensor, *, seed: int = 0, **flow: Any)
         def change(other: Tensor | None) -> float:
             if other is None:
                 return math.nan
-            return abs(sharpness(loss, other, start=top.vector, seed=seed, tolerance=_ROUGH).value - top.value)
+            found = sharpness(loss, other, start=top.vector, seed=seed, tolerance=_ROUGH)
+            return abs(found.value - top.value) if found.converged else math.nan
 
         (passed,) = solution.passed
-        return GFSSharpness(
-            top.value, change(solution.coarser), change(passed), top.residual, "converged", solution, top
-        )
+        began_below = torch.equal(passed, parameters)
+        stopping = 2 * change(_later(loss, solution, seed, flow)) if began_below else change(passed)
+        return GFSSharpness(top.value, change(solution.coarser), stopping, top.residual, "converged", solution, top)
     except FloatingPointError:
         return _with_status(nothing, "not finite", None)
+
+
+def _later(loss: Loss, solution: FlowSolution, seed: int, flow: dict[str, Any]) -> Tensor | None:
+    """Where the loss is a quarter of what it is at the solution; None if the flow does not get there."""
+    options = {
+        **flow,
+        "loss_tolerance": solution.loss / _EARLIER,
+        "estimate_error": False,
+        "seed": seed,
+        "report": None,
+    }
+    later = gradient_flow_solution(loss, solution.parameters, **options)
+    return later.parameters if later.converged else None
 
 
 def _with_status(nothing: GFSSharpness, status: str, top: Sharpness | None) -> GFSSharpness:

@@ -29,7 +29,8 @@ _STIFF: dict[str, tuple[float, ...]] = {"BDF": (1e-2, 1e-3), "LSODA": (1e-2, 1e-
 
 
 class _GivenUpError(Exception):
-    pass
+    def __init__(self, gradients: int) -> None:
+        self.gradients = gradients
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,9 @@ def work_and_precision(case: Case, *, stiff: bool = False) -> pd.DataFrame:
     reference = gradient_flow_solution(
         case.exact, case.start, method="rk4", step_factor=0.5, loss_tolerance=_LOSS_TOLERANCE, estimate_error=False
     )
-    exact = sharpness(case.exact, reference.parameters, tolerance=1e-6).value
+    if not reference.converged:
+        raise RuntimeError(f"{case.name}: the reference ended as {reference.status!r}")
+    exact = _sharpness(case, reference.parameters)
     start = case.start.float()
     rows: list[dict[str, Any]] = []
 
@@ -77,12 +80,10 @@ def work_and_precision(case: Case, *, stiff: bool = False) -> pd.DataFrame:
         began = time.perf_counter()
         try:
             end, gradients, reach = solve()
-        except _GivenUpError:
-            end, gradients, reach = None, budget, math.nan
+        except _GivenUpError as given_up:
+            end, gradients, reach = None, given_up.gradients, math.nan
         seconds = time.perf_counter() - began
-        error = (
-            abs(sharpness(case.exact, end.double(), tolerance=1e-6).value / exact - 1) if end is not None else math.nan
-        )
+        error = math.nan if end is None else abs(_sharpness(case, end.double()) / exact - 1)
         print(f"{case.name}, {method} {setting:g}: {gradients} gradients, {seconds:.1f} s, error {error:.1g}")
         rows.append(
             {
@@ -100,6 +101,8 @@ def work_and_precision(case: Case, *, stiff: bool = False) -> pd.DataFrame:
 
     def by_us(**options: Any) -> tuple[Tensor, int, float]:
         found = ours(**options)
+        if not found.converged:
+            raise _GivenUpError(found.gradient_evaluations)
         return found.parameters, found.gradient_evaluations, found.reach
 
     for tolerance in _TOLERANCES:
@@ -118,6 +121,10 @@ def work_and_precision(case: Case, *, stiff: bool = False) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _sharpness(case: Case, w: Tensor) -> float:
+    return sharpness(case.exact, w, tolerance=1e-6).value
+
+
 class _Velocity:
     """``-grad L`` as integrators call it, counted, until the budget is used up."""
 
@@ -128,7 +135,7 @@ class _Velocity:
 
     def __call__(self, time: Any, w: Tensor) -> Tensor:
         if self.count == self.budget:
-            raise _GivenUpError
+            raise _GivenUpError(self.count)
         self.count += 1
         return -loss_and_gradient(self.loss, w)[1]
 
@@ -139,7 +146,10 @@ def _torchdiffeq(
     from torchdiffeq import odeint
 
     times = torch.tensor([0.0, length])
-    end = odeint(velocity, start, times, method=method, rtol=tolerance, atol=tolerance * 1e-2)[-1]
+    try:
+        end = odeint(velocity, start, times, method=method, rtol=tolerance, atol=tolerance * 1e-2)[-1]
+    except AssertionError as error:  # its steps became too short for the time to change
+        raise _GivenUpError(velocity.count) from error
     return end, velocity.count, math.nan
 
 
@@ -150,6 +160,8 @@ def _scipy(
         return velocity(time, torch.from_numpy(w)).numpy()
 
     found = solve_ivp(of_array, (0, length), start.numpy(), method, rtol=tolerance, atol=tolerance * 1e-2)
+    if not found.success:
+        raise _GivenUpError(velocity.count)
     return torch.from_numpy(found.y[:, -1].copy()), velocity.count, math.nan
 
 
