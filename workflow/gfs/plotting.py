@@ -36,6 +36,16 @@ PANEL_HEIGHT = 1.75
 # Columns of any table that only repeat what others say.
 _NOT_DRAWN = ("run", "residual", "gfs_loss", "flow_time", "gradient_evaluations")
 
+# How the words of an experiment's name are written.
+_WORDS = {
+    "fc": "FC",
+    "relu": "ReLU",
+    "vgg11": "VGG-11",
+    "resnet20": "ResNet-20",
+    "cifar10": "CIFAR-10",
+    "svhn": "SVHN",
+}
+
 _PALETTE = sns.color_palette("colorblind")
 SHARPNESS_COLOUR = _PALETTE[0]
 GFS_COLOUR = _PALETTE[1]
@@ -110,7 +120,7 @@ def networks(table: pd.DataFrame) -> Figure:
         loss_panel(column[1], run)
         # One legend for all panels: each of its own would be wider than its panel.
         column[0].get_legend().remove()
-        column[0].set_title(rf"{str(name).replace('-', ' ')}, $\eta = {run['learning_rate'].iloc[0]:.3g}$")
+        column[0].set_title(rf"{_written_out(str(name))}, $\eta = {run['learning_rate'].iloc[0]:.3g}$")
         column[1].set_xlabel("gradient descent iteration")
         column[1].xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True))
     for panel in axes[:, 1:].flat:
@@ -120,6 +130,10 @@ def networks(table: pd.DataFrame) -> Figure:
     labels = [label.partition(" (")[0] for label in labels]
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
     return figure
+
+
+def _written_out(experiment: str) -> str:
+    return " ".join(_WORDS.get(word, word) for word in experiment.split("-"))
 
 
 def loss_panel(axes: Axes, run: pd.DataFrame, label: str = "training loss $L$") -> None:
