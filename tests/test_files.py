@@ -77,3 +77,49 @@ def test_unreadable_files_are_named_with_the_mend(tmp_path, read):
 def test_a_broken_checkpoint_asks_for_its_folder_to_be_deleted(tmp_path):
     with pytest.raises(UserError, match=r"Delete .*checkpoints and run"):
         files.read_tensors(tmp_path / "checkpoints" / "0000000.safetensors")
+
+
+@pytest.fixture
+def written(tmp_path):
+    """A table and a tensor file with what reads them."""
+    files.write_table(tmp_path / "t.parquet", pd.DataFrame({"loss": [1.0, 2.0]}), {})
+    files.write_tensors(tmp_path / "x.safetensors", {"weights": np.arange(4.0)}, {})
+    return [(tmp_path / "t.parquet", files.read_table), (tmp_path / "x.safetensors", files.read_tensors)]
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-3])
+
+
+def alter(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def lose_sidecar(path):
+    files.sidecar(path).unlink()
+
+
+def break_sidecar(path):
+    files.sidecar(path).write_text("{}")
+
+
+@pytest.mark.parametrize("damage", [cut, alter, lose_sidecar, break_sidecar])
+def test_what_is_not_what_was_written_is_never_used(written, damage):
+    for path, read in written:
+        read(path)
+        damage(path)
+        with pytest.raises(UserError, match=f"cannot read {path}.*Delete {path} and run snakemake again"):
+            read(path)
+
+
+def test_every_byte_counts(tmp_path):
+    """One bit anywhere, in the numbers too, where Parquet and safetensors would not notice."""
+    path = tmp_path / "x.safetensors"
+    files.write_tensors(path, {"weights": np.arange(3.0)}, {})
+    content = path.read_bytes()
+    for place in range(len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        with pytest.raises(UserError):
+            files.read_tensors(path)

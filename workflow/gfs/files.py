@@ -83,11 +83,12 @@ def read_table(path: str | Path) -> pd.DataFrame:
     """Read a Parquet table.
 
     Raises:
-        UserError: the file is missing or is not a readable table.
+        UserError: the file or its sidecar is missing, is not readable, or is not what was written.
     """
     import pandas as pd
 
     with _named_in_errors(path):
+        _check(path)
         return pd.read_parquet(path)
 
 
@@ -104,11 +105,12 @@ def read_tensors(path: str | Path) -> dict[str, NDArray[Any]]:
     """Read named arrays from a safetensors file.
 
     Raises:
-        UserError: the file is missing or is not readable safetensors.
+        UserError: the file or its sidecar is missing, is not readable, or is not what was written.
     """
     from safetensors.numpy import load_file
 
     with _named_in_errors(path):
+        _check(path)
         return load_file(path)
 
 
@@ -137,6 +139,14 @@ def sha256(path: str | Path) -> str:
 
 def _write_sidecar(path: str | Path, provenance: Mapping[str, Any]) -> None:
     write_json(sidecar(path), {"file": Path(path).name, "sha256": sha256(path), **provenance})
+
+
+def _check(path: str | Path) -> None:
+    """Hold the file against the checksum in its sidecar."""
+    found = sha256(path)  # a file that is missing is named before its sidecar
+    expected = json.loads(sidecar(path).read_text(encoding="utf-8"))["sha256"]
+    if found != expected:
+        raise ValueError(f"its checksum is not the one in {sidecar(path).name}, so it is not what was written")
 
 
 @contextmanager
