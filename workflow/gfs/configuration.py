@@ -423,15 +423,33 @@ def _wrong_figures(config: Config) -> Iterator[str]:
 
 def _missing_files(config: Config) -> Iterator[str]:
     for name, path in config["directories"].items():
-        if Path(path).exists() and not Path(path).is_dir():
+        refused = _refused_path(path)
+        if refused:
+            yield _problem(f"directories.{name}", f"{path!r}: {refused}", "a folder, there or to be made")
+        elif Path(path).exists() and not Path(path).is_dir():
             yield _problem(f"directories.{name}", f"{path!r}, which is a file", "a folder, there or to be made")
     for name, settings in config["data"].items():
         file = settings.get("file")
-        if file is not None and not Path(file).is_file():
+        if file is not None and _refused_path(file):
+            yield _problem(f"data.{name}.file", f"{file!r}: {_refused_path(file)}", "an existing .npz file")
+        elif file is not None and not Path(file).is_file():
             folder = Path(file).parent
             there = sorted(path.name for path in folder.glob("*.npz")) if folder.is_dir() else []
             allowed = f"an existing .npz file; {folder} has {_names(there) or 'none'}"
             yield _problem(f"data.{name}.file", f"{file!r}, which is not there", allowed, Path(file).name, there)
+
+
+def _refused_path(path: str) -> str:
+    """What the system says against a path that no file can have; empty where there is nothing to say."""
+    try:
+        Path(path).stat()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return error.strerror or str(error)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _missing_functions(config: Config) -> Iterator[str]:
@@ -447,7 +465,7 @@ def _too_few_images(config: Config) -> Iterator[str]:
     import numpy as np
 
     for name, settings in config["data"].items():
-        if "file" in settings and Path(settings["file"]).is_file():
+        if "file" in settings and not _refused_path(settings["file"]) and Path(settings["file"]).is_file():
             try:
                 with Path(settings["file"]).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                     there = len(arrays["y"])
