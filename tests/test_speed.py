@@ -65,10 +65,12 @@ def test_the_network_page_has_every_measurement():
 
 def test_the_cheapest_run_is_accurate_or_else_the_most_accurate():
     table = pd.DataFrame(
-        {"method": "rkc", "gradients": [10, 20, 30], "error": [1e-2, 9e-4, 1e-5]},
+        {"method": "rkc", "setting": 1e-3, "gradients": [10, 20, 30], "error": [1e-2, 9e-4, 1e-5]},
     )
     assert networks.cheapest(table, "rkc")["gradients"] == 20
     assert networks.cheapest(table.iloc[:1], "rkc")["gradients"] == 10
+    rk4 = pd.DataFrame({"method": ["rk4"], "setting": [1.0], "gradients": [500], "error": [1e-2]})
+    assert networks.cheapest(pd.concat([table, rk4]), "rkc")["gradients"] == 10
 
 
 def test_integrators_are_given_up_in_the_end():

@@ -8,16 +8,19 @@ from gfs import files, plotting, provenance
 from gfs.speed import networks
 
 FULLY_CONNECTED = {"architecture": "fully_connected", "widths": (200, 200), "images": 50, "learning_rate": 0.05}
+VGG11 = {"architecture": "vgg11", "channels": 8, "images": 50, "learning_rate": 0.02}
+RESNET20 = {"architecture": "resnet20", "channels": 8, "images": 50, "learning_rate": 0.01}
+# Early in training the flows of networks with batch norm cross so many kinks that no two methods agree to a percent.
 CASES = {
     "hardtanh": {**FULLY_CONNECTED, "activation": "hardtanh", "steps": 1000},
     "tanh": {**FULLY_CONNECTED, "activation": "tanh", "steps": 1000},
     "ReLU": {**FULLY_CONNECTED, "activation": "relu", "steps": 1000},
-    "VGG-11, batch norm": {"architecture": "vgg11", "channels": 8, "images": 50, "learning_rate": 0.02, "steps": 40},
-    "ResNet-20, batch norm": {
-        "architecture": "resnet20", "channels": 4, "images": 50, "learning_rate": 0.02, "steps": 40,
-    },
     "small, tanh": {**FULLY_CONNECTED, "activation": "tanh", "widths": (10, 10), "images": 20, "steps": 1000},
-}  # fmt: skip
+    "VGG-11, batch norm, early": {**VGG11, "steps": 40},
+    "VGG-11, batch norm, late": {**VGG11, "steps": 100},
+    "ResNet-20, batch norm, early": {**RESNET20, "steps": 40},
+    "ResNet-20, batch norm, late": {**RESNET20, "steps": 100},
+}
 IMAGES = [25, 50, 100, 200]
 WIDTHS = [50, 200, 400]
 
@@ -43,7 +46,7 @@ def main(snakemake):
 
 def draw(table):
     names = table["case"].unique()
-    figure, axes = plt.subplots(2, 3, figsize=(2 * plotting.COLUMN_WIDTH, 4.2), sharey=True)
+    figure, axes = plt.subplots(2, 4, figsize=(2.4 * plotting.COLUMN_WIDTH, 4.2), sharey=True)
     methods = dict(zip(table["method"].unique(), plt.get_cmap("tab10").colors, strict=False))
     for panel, name in zip(axes.flat, names, strict=True):
         case = table[table["case"] == name]
@@ -57,7 +60,7 @@ def draw(table):
         panel.set_xlabel("gradients")
     for panel in axes[:, 0]:
         panel.set_ylabel(r"relative error of $\phi$")
-    handles, labels = axes.flat[len(names) - 1].get_legend_handles_labels()
+    handles, labels = axes.flat[3].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=7)
     return figure
 

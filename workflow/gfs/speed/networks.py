@@ -165,10 +165,15 @@ def _scipy(
     return torch.from_numpy(found.y[:, -1].copy()), velocity.count, math.nan
 
 
+def reachable_accuracy(table: pd.DataFrame) -> float:
+    """Return ``ACCURACY`` or, where kinks keep RK4 at 1/sharpness from it, what that reaches."""
+    return max(ACCURACY, table.loc[(table["method"] == "rk4") & (table["setting"] == 1.0), "error"].max())
+
+
 def cheapest(table: pd.DataFrame, method: str) -> pd.Series:
-    """Return the run of a method with the fewest gradients within ``ACCURACY``, or, if none is, the most accurate."""
+    """Return the run of a method with the fewest gradients within that, or, if none is, the most accurate one."""
     rows = table[table["method"] == method]
-    good = rows[rows["error"] <= ACCURACY]
+    good = rows[rows["error"] <= reachable_accuracy(table)]
     return good.sort_values("gradients").iloc[0] if len(good) else rows.sort_values("error").iloc[0]
 
 
@@ -257,8 +262,9 @@ def markdown(rows: Sequence[Mapping[str, Any]], sizes: pd.DataFrame, machine: st
     """Return the measurements as a page."""
     lines = [
         *page("networks", machine, rows),
-        f"Each method at its cheapest setting whose error in GFS sharpness is at most {ACCURACY:g}, or, where none is, "
-        "its most accurate one (picture: `networks.png`). The reference is RK4 at half of 1/sharpness in float64. "
+        f"Each method at its cheapest setting whose error in GFS sharpness is at most {ACCURACY:g}, or, where kinks "
+        "keep RK4 at 1/sharpness from that, at most what that reaches; where none is, its most accurate one (picture: "
+        "`networks.png`). The reference is RK4 at half of 1/sharpness in float64. "
         "Those that know no sharpness are given up where they take more gradients than RK4 at 1/sharpness.",
         "",
         "A gradient flow solution from the start of training, tanh, by size:",
