@@ -22,7 +22,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from gfs.files import whole_file
@@ -117,6 +117,7 @@ def networks(table: pd.DataFrame) -> Figure:
     for column, name in zip(axes.T, names, strict=True):
         run = single_run(table[table["experiment"] == name])
         sharpness_panel(column[0], run, markers=True)
+        _logarithmic(column[0])
         loss_panel(column[1], run)
         # One legend for all panels: each of its own would be wider than its panel.
         column[0].get_legend().remove()
@@ -130,6 +131,14 @@ def networks(table: pd.DataFrame) -> Figure:
     labels = [label.partition(" (")[0] for label in labels]
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
     return figure
+
+
+def _logarithmic(axes: Axes) -> None:
+    """The GFS sharpness falls from many times 2/eta to it: both ends are to be seen."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def _written_out(experiment: str) -> str:
