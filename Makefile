@@ -17,7 +17,8 @@ install: .venv/installed
 # The environment is made anew only when the lock or the project changes, so that once installed no network is needed.
 .venv/installed: pyproject.toml uv.lock envs/uv.sh
 	uv=$$(envs/uv.sh) && "$$uv" sync --locked
-	touch $@
+	@touch $@
+	@command -v uv > /dev/null || echo "Installed. For 'uv run snakemake' in README.md write .venv/bin/snakemake."
 
 test: install
 	.venv/bin/python -m pytest

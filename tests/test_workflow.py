@@ -210,7 +210,24 @@ def test_a_broken_list_of_checkpoints_is_named_with_its_mend(finished):
     printed = result.stdout + result.stderr
     assert result.returncode != 0
     assert "cannot read results/runs/scalar-depth4/lr0.2/checkpoints/index.json" in printed
-    assert "Delete results/runs/scalar-depth4/lr0.2/checkpoints and run snakemake again" in printed
+    mend = "--forcerun results/runs/scalar-depth4/lr0.2/trajectory.parquet"
+    assert mend in printed
+    with edited(index, "files", "{"):
+        index.write_text("{")
+        result = finished.run("-n", "--configfile", str(TINY), *mend.split())
+    assert result.returncode == 0
+    assert re.search(r"^train\s+1$", result.stdout + result.stderr, re.MULTILINE)
+
+
+def test_checkpoints_that_are_gone_are_made_again(finished, tmp_path):
+    folder = finished.folder / "results/runs/scalar-depth4/lr0.2/checkpoints"
+    folder.rename(tmp_path / "away")
+    try:
+        result = finished.run("-n", "--configfile", str(TINY), "--", "figure02")
+    finally:
+        (tmp_path / "away").rename(folder)
+    assert result.returncode == 0
+    assert re.search(r"^train\s+1$", result.stdout + result.stderr, re.MULTILINE)
 
 
 def test_a_parameter_of_the_flow_does_not_train_again(finished, tmp_path):

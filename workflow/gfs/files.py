@@ -155,10 +155,11 @@ def _named_in_errors(path: str | Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # The checkpoints of a run are made together, so they can only be made again together.
-        culprit = path.parent if path.parent.name == "checkpoints" else path
+        # The checkpoints of a run are made together with its trajectory, so they can only be made again together.
+        made_with = path.parent.with_name("trajectory.parquet") if path.parent.name == "checkpoints" else path
         raise UserError(
-            f"cannot read {path}: {error}. Delete {culprit} and run snakemake again: it makes what is missing."
+            f"cannot read {path}: {error}. To make it again, and what depends on it, give your snakemake command "
+            f"--forcerun {made_with}"
         ) from error
 
 

@@ -4,6 +4,8 @@
 rule collect_run:
     input:
         trajectory=f"{RUN}/trajectory.parquet",
+        # Named, or training would not be planned where they are missing.
+        checkpoints=f"{RUN}/checkpoints",
         gfs=gfs_tables,
     output:
         table=f"{RUN}/run.parquet",

@@ -5,7 +5,8 @@ from gfs import files, provenance
 
 
 def main(snakemake):
-    record = provenance.recorder({"runs": list(snakemake.input.runs)})
+    runs = {path: files.read_json(files.sidecar(path))["parameters"] for path in snakemake.input.runs}
+    record = provenance.recorder({"runs": runs})
     _, table = _job.read_table(snakemake.input.runs)
     files.write_table(snakemake.output.table, table, record())
 

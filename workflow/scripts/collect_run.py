@@ -7,7 +7,12 @@ from gfs import files, provenance, resumption, runs
 
 
 def main(snakemake):
-    record = provenance.recorder(snakemake.params.labels, seed=snakemake.params.labels["seed"])
+    # A table that is passed on says itself where it comes from.
+    made_from = [snakemake.input.trajectory, *snakemake.input.gfs]
+    parameters = {**snakemake.params.labels}
+    for path in made_from[:2]:
+        parameters |= files.read_json(files.sidecar(path))["parameters"]
+    record = provenance.recorder(parameters, seed=snakemake.params.labels["seed"])
     trajectory = files.read_table(snakemake.input.trajectory)
     gfs_tables = [files.read_table(path) for path in snakemake.input.gfs]
     table = runs.with_gfs(trajectory, gfs_tables).assign(**snakemake.params.labels)

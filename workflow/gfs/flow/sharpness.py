@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -43,7 +43,7 @@ class GFSSharpness:
     eigenvalue_error: float
     status: str
     solution: FlowSolution
-    top: Sharpness | None
+    top: Sharpness | None = field(repr=False)
 
     @property
     def error(self) -> float:

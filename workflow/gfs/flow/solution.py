@@ -60,7 +60,7 @@ class FlowSolution:
         passed: where the flow passed each loss of ``passing``; of a flow that starts below one, its start.
     """
 
-    parameters: Tensor
+    parameters: Tensor = field(repr=False)
     loss: float
     time: float
     gradient_evaluations: int
@@ -70,8 +70,8 @@ class FlowSolution:
     sharpness: float
     reach: float
     error_estimate: float
-    coarser: Tensor | None
-    passed: tuple[Tensor, ...]
+    coarser: Tensor | None = field(repr=False)
+    passed: tuple[Tensor, ...] = field(repr=False)
 
     @property
     def converged(self) -> bool:
