@@ -219,15 +219,26 @@ def test_a_broken_list_of_checkpoints_is_named_with_its_mend(finished):
     assert re.search(r"^train\s+1$", result.stdout + result.stderr, re.MULTILINE)
 
 
-def test_checkpoints_that_are_gone_are_made_again(finished, tmp_path):
-    folder = finished.folder / "results/runs/scalar-depth4/lr0.2/checkpoints"
-    folder.rename(tmp_path / "away")
+@contextmanager
+def away(folder, *paths):
+    """Take files or folders of a project away for the block."""
+    moved = [(path, path.with_name(f"{path.name}.away")) for path in (folder / name for name in paths)]
+    for path, elsewhere in moved:
+        path.rename(elsewhere)
     try:
-        result = finished.run("-n", "--configfile", str(TINY), "--", "figure02")
+        yield
     finally:
-        (tmp_path / "away").rename(folder)
-    assert result.returncode == 0
-    assert re.search(r"^train\s+1$", result.stdout + result.stderr, re.MULTILINE)
+        for path, elsewhere in moved:
+            elsewhere.rename(path)
+
+
+def test_checkpoints_that_are_gone_are_made_again_where_something_needs_them(finished):
+    run = "results/runs/scalar-depth4/lr0.2"
+    made_from_them = [f"{run}/run.parquet", "results/tables/scalar-depth4.parquet", "figures/figure02.pdf"]
+    with away(finished.folder, f"{run}/checkpoints"):
+        assert finished.planned("--", "figure02") == set()
+        with away(finished.folder, *made_from_them):
+            assert finished.planned("--", "figure02") == {"train", "collect_run", "collect", "figure02"}
 
 
 def test_a_parameter_of_the_flow_does_not_train_again(finished, tmp_path):
