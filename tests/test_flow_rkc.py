@@ -142,9 +142,10 @@ def test_an_error_that_does_not_fall_with_the_step_does_not_stop_the_flow(monkey
     method = RungeKuttaChebyshev(gradients, point, 1e-3)
     monkeypatch.setattr(method, "_error", lambda *_: 2.0)
     for _ in range(5):
-        point, length = method.step(point)
+        step = method.step(point)
+        point = step.after
         method.arrive(point)
-    assert length == pytest.approx(0.015 ** (1 / 3) / method.radius.value, rel=0.1)
+    assert step.length == pytest.approx(0.015 ** (1 / 3) / method.radius.value, rel=0.1)
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gfs.lanczos import Lanczos, half_random, random_direction
+
 Loss = Callable[[Tensor], Tensor]
 
 # With fewer, a start near one eigenvector converges to it before the others have grown out of the random part.
@@ -94,7 +96,7 @@ def sharpness(
         FloatingPointError: a Hessian-vector product is not finite.
     """
     product = hessian_vector_product(loss, parameters)
-    vector = _start_vector(parameters, start, seed)
+    vector = random_direction(parameters, seed) if start is None else half_random(start, seed)
     size = min(basis_size, parameters.numel())
     used, smallest = 0, math.inf
     while True:
@@ -106,52 +108,17 @@ def sharpness(
             return Sharpness(value, residual, vector, used, converged, smallest)
 
 
-def _start_vector(parameters: Tensor, start: Tensor | None, seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(parameters.numel(), generator=generator, dtype=torch.float64).to(parameters)
-    noise /= noise.norm()
-    if start is None:
-        return noise
-    mixed = start / start.norm() + noise
-    return mixed / mixed.norm()
-
-
 def _lanczos(
     product: Callable[[Tensor], Tensor], start: Tensor, size: int, tolerance: float
 ) -> tuple[float, Tensor, float, int, float]:
     """One Lanczos sweep of at most ``size`` products: Ritz value, vector and residual, products, least Ritz value."""
+    space = Lanczos(product, start, size)
     rounding = torch.finfo(start.dtype).eps
-    basis = torch.empty(size, start.numel(), dtype=start.dtype, device=start.device)
-    diagonal: list[float] = []
-    off_diagonal: list[float] = []
-    vector = start / start.norm()
-    for k in range(size):
-        basis[k] = vector
-        image = product(vector)
-        diagonal.append(float(image @ vector))
-        # Twice is enough (Kahan, Parlett): the second pass removes what rounding left in the first.
-        for _ in range(2):
-            image = image - basis[: k + 1].T @ (basis[: k + 1] @ image)
-        beta = float(image.norm())
-        if not (abs(diagonal[-1]) < float("inf") and beta < float("inf")):
-            raise FloatingPointError("the Hessian-vector product is not finite: the loss overflows or is NaN there")
-        value, weights, smallest = _ritz(diagonal, off_diagonal)
-        scale = max(abs(value), abs(smallest))
-        residual = beta * abs(float(weights[-1])) + rounding * scale
-        # What is left after the last direction that there is, is rounding.
-        exhausted = beta <= 10 * rounding * scale
-        if (residual <= 0.999 * tolerance * abs(value) and k + 1 >= _LEAST_PRODUCTS) or exhausted:
+    while True:
+        space.extend()
+        value, smallest = float(space.values[-1]), float(space.values[0])
+        residual = space.beta * abs(float(space.vectors[-1, -1])) + rounding * max(abs(value), abs(smallest))
+        if space.full or (residual <= 0.999 * tolerance * abs(value) and space.products >= _LEAST_PRODUCTS):
             break
-        off_diagonal.append(beta)
-        vector = image / beta
-    ritz = basis[: k + 1].T @ weights.to(basis)
-    return value, ritz / ritz.norm(), residual, k + 1, smallest
-
-
-def _ritz(diagonal: list[float], off_diagonal: list[float]) -> tuple[float, Tensor, float]:
-    """Return the largest eigenvalue of the tridiagonal matrix, its vector, and the smallest."""
-    tridiagonal = torch.diag(torch.tensor(diagonal, dtype=torch.float64))
-    for i, beta in enumerate(off_diagonal):
-        tridiagonal[i, i + 1] = tridiagonal[i + 1, i] = beta
-    values, vectors = torch.linalg.eigh(tridiagonal)
-    return float(values[-1]), vectors[:, -1], float(values[0])
+    ritz = space.combine(space.vectors[:, -1])
+    return value, ritz / ritz.norm(), residual, space.products, smallest

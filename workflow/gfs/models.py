@@ -32,7 +32,7 @@ class GFSPoint:
             units of the sharpness: see :class:`gfs.flow.GFSSharpness`.
         status: ``converged``, or why there is no solution to speak of.
         flow_time: length of the integrated flow, NaN for closed forms.
-        gradient_evaluations: gradients spent.
+        gradient_evaluations, hessian_vector_products: gradients and products spent.
     """
 
     gfs_sharpness: float
@@ -43,6 +43,7 @@ class GFSPoint:
     stopping_error: float = 0.0
     flow_time: float = float("nan")
     gradient_evaluations: int = 0
+    hessian_vector_products: int = 0
 
     def row(self) -> dict[str, Any]:
         """Return the point as a row of the GFS table; ``gfs_error`` is the sum of the three errors."""
@@ -223,6 +224,7 @@ class Network:
             found.stopping_error,
             found.solution.time,
             found.solution.gradient_evaluations,
+            found.solution.hessian_vector_products,
         )
 
 

@@ -34,7 +34,7 @@ COLUMN_WIDTH = 3.25
 PANEL_HEIGHT = 1.75
 
 # Columns of any table that only repeat what others say.
-_NOT_DRAWN = ("run", "residual", "gfs_loss", "flow_time", "gradient_evaluations")
+_NOT_DRAWN = ("run", "residual", "gfs_loss", "flow_time", "gradient_evaluations", "hessian_vector_products")
 
 # How the words of an experiment's name are written.
 _WORDS = {

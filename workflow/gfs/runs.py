@@ -105,5 +105,6 @@ def with_gfs(trajectory: pd.DataFrame, gfs_tables: Sequence[pd.DataFrame]) -> pd
     """Return a run's trajectory table with the columns of its GFS tables, NaN between checkpoints."""
     gfs = pd.concat(gfs_tables) if gfs_tables else _NO_CHECKPOINTS
     joined = trajectory.merge(gfs, on="iteration", how="left", validate="one_to_one")
-    joined["gradient_evaluations"] = joined["gradient_evaluations"].fillna(0).astype(np.int64)
+    counts = ["gradient_evaluations", "hessian_vector_products"]
+    joined[counts] = joined[counts].fillna(0).astype(np.int64)
     return joined

@@ -9,7 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from gfs.curvature import Loss
+from gfs.curvature import Loss, hessian_vector_product
+from gfs.lanczos import Product
 
 Failure = Literal["budget", "not finite", "negative loss", "negative curvature", "stationary", "unstable"]
 
@@ -56,16 +57,25 @@ def loss_and_gradient(loss: Loss, parameters: Tensor) -> tuple[float, Tensor]:
 
 
 class Gradients:
-    """The velocity of the flow of ``loss``; raises :class:`FlowEnded` where the next gradient would pass the budget."""
+    """The velocity of the flow of ``loss``, and its Hessian.
+
+    Raises :class:`FlowEnded` where the next gradient or product would pass the budget.
+    """
 
     def __init__(self, loss: Loss, budget: int) -> None:
         self.loss = loss
         self.budget = budget
         self.count = 0
+        self.products = 0
+
+    @property
+    def work(self) -> int:
+        """Gradients and Hessian-vector products so far."""
+        return self.count + self.products
 
     def require(self, count: int) -> None:
-        """Stop unless ``count`` more gradients are within the budget: a step begun in vain is not begun."""
-        if self.count + count > self.budget:
+        """Stop unless so many more are within the budget: a step begun in vain is not begun."""
+        if self.work + count > self.budget:
             raise FlowEnded("budget")
 
     def velocity(self, weights: Tensor) -> Tensor:
@@ -80,6 +90,19 @@ class Gradients:
         self.count += 1
         value, gradient = loss_and_gradient(self.loss, weights)
         return Point(weights, value, -gradient)
+
+    def hessian_product(self, point: Point) -> Product:
+        """Return ``v -> Hessian L(w) v``, exact; the gradient that it differentiates counts too."""
+        self.require(1)
+        self.count += 1
+        product = hessian_vector_product(self.loss, point.weights)
+
+        def counted(vector: Tensor) -> Tensor:
+            self.require(1)
+            self.products += 1
+            return product(vector)
+
+        return counted
 
     def curvature_along(self, point: Point, direction: Tensor) -> Tensor:
         """Return the Hessian times a unit vector, from the difference of two gradients: one more of them."""

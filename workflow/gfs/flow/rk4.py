@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gfs.curvature import sharpness
 from gfs.flow.gradients import FlowEnded, Gradients, Point
+from gfs.flow.step import Step
 
 # The sharpness is estimated again where the gradient has grown by this factor: the flow leaves a saddle.
 _FASTER = 1.5
@@ -32,12 +33,11 @@ class RungeKutta4:
         self._speed = math.inf  # where the sharpness was estimated last
         self.sharpness = math.nan
         self.largest_sharpness = -math.inf
-        self.products = 0
         self.reach = 0.0
         self._estimate_sharpness(start)
 
-    def step(self, point: Point) -> tuple[Point, float]:
-        """Return the point after a step that does not raise the loss, and the step's length.
+    def step(self, point: Point) -> Step:
+        """Return a step that does not raise the loss.
 
         Raises:
             FlowEnded: the budget is used up, a number is not finite, or no step is short enough.
@@ -53,7 +53,7 @@ class RungeKutta4:
             if falls and not faster:
                 self.reach += length * abs(self.sharpness)
                 self._steps += 1
-                return after, length
+                return Step(point, after, length)
             if attempt == 0:
                 self._estimate_sharpness(point)
         raise FlowEnded("unstable" if after.finite else "not finite")
@@ -70,7 +70,7 @@ class RungeKutta4:
             )
         except FloatingPointError:
             raise FlowEnded("not finite") from None
-        self.products += estimate.products
+        self._gradients.products += estimate.products
         self._top_vector = estimate.vector
         self._speed = point.speed
         largest = estimate.value + (0.0 if estimate.converged else estimate.residual)

@@ -8,16 +8,22 @@ flow's length runs to thousands. That is what stabilised explicit methods are fo
 from __future__ import annotations
 
 import math
+from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gfs.flow.chebyshev import coefficients, stages_for
 from gfs.flow.gradients import FlowEnded, Gradients, Point
+from gfs.flow.step import Step
+from gfs.lanczos import Lanczos, half_random
 
 # Room for a sharpness that grows within a step.
 _SAFETY = 1.1
 _MAX_REJECTIONS = 25
+# Products by which the curvature is looked for where nothing is known of it: they find 95 percent or more of it.
+_PRODUCTS = 6
 # The longest step in units of the time in which the residual falls by a factor of e as it falls now: R does not fall
 # below about 1/3, so that a longer step brings no more.
 _LONGEST = 2.0
@@ -26,16 +32,17 @@ _MAX_STAGES = {torch.float32: 200, torch.float64: 1000}
 
 
 class SpectralRadius:
-    """The largest size of a Hessian eigenvalue, by power iteration that goes on from step to step.
+    """The largest size of a Hessian eigenvalue: by Lanczos iteration at first, then by power iteration along the steps.
 
-    It begins along the gradient, which at the edge of stability lies close to the top of the spectrum, and takes one
-    gradient per step. What it falls short by is covered by a margin, and, where that is not enough, found out at once:
-    an unstable step raises the loss.
+    The first direction is half the gradient's, which at the edge of stability lies close to the top of the spectrum,
+    and half random, as late in a flow it hardly has a part there. A product takes one gradient; so does a step, then.
+    What the value falls short by is covered by a margin, and, where that is not enough, found out at once: an unstable
+    step raises the loss.
     """
 
     def __init__(self, gradients: Gradients, point: Point) -> None:
         self._gradients = gradients
-        self._direction = point.velocity / point.velocity.norm()
+        self.direction = point.velocity / point.velocity.norm()
         self.value = 0.0
         self.rayleigh_quotient = 0.0
         self.largest = 0.0
@@ -43,25 +50,33 @@ class SpectralRadius:
 
     def update(self, point: Point) -> None:
         """Take one step of power iteration at a new point."""
-        image = self._gradients.curvature_along(point, self._direction)
-        self.rayleigh_quotient = float(image @ self._direction)
+        image = self._gradients.curvature_along(point, self.direction)
+        self.rayleigh_quotient = float(image @ self.direction)
         size = float(image.norm())
         if not math.isfinite(size):
             raise FlowEnded("not finite")
         if size > 0:
-            self._direction = image.div_(size)
+            self.direction = image.div_(size)
+        self._take(size, point)
+
+    def refine(self, point: Point) -> None:
+        """Look for it in a Krylov space of the direction known so far and of a random one."""
+        start = half_random(self.direction)
+        space = Lanczos(partial(self._gradients.curvature_along, point), start, min(_PRODUCTS, start.numel()))
+        try:
+            while not space.full:
+                space.extend()
+        except FloatingPointError:
+            raise FlowEnded("not finite") from None
+        largest = int(np.argmax(np.abs(space.values)))
+        self.rayleigh_quotient = float(space.values[largest])
+        self.direction = space.combine(space.vectors[:, largest])
+        self._take(abs(self.rayleigh_quotient), point)
+
+    def _take(self, size: float, point: Point) -> None:
         # Where the loss is straight, what sets a scale is that it ends at zero.
         self.value = max(size, point.slowest_curvature)
         self.largest = max(self.largest, self.value)
-
-    def refine(self, point: Point, products: int = 8) -> None:
-        """Iterate until the value grows by less than 3 percent, at most ``products`` times."""
-        self.update(point)
-        for _ in range(products - 1):
-            before = self.value
-            self.update(point)
-            if self.value <= 1.03 * before:
-                break
 
 
 class RungeKuttaChebyshev:
@@ -83,7 +98,6 @@ class RungeKuttaChebyshev:
         self._before: tuple[float, float] | None = None  # length and error of the last step
         self._fall = math.inf  # of the loss per time over the last step
         self.reach = 0.0
-        self.products = 0
 
     @property
     def largest_sharpness(self) -> float:
@@ -93,14 +107,14 @@ class RungeKuttaChebyshev:
     def sharpness(self) -> float:
         return math.copysign(self.radius.value, self.radius.rayleigh_quotient)
 
-    def step(self, point: Point) -> tuple[Point, float]:
-        """Return the point after a step that is accepted, and the step's length.
+    def step(self, point: Point) -> Step:
+        """Return a step that is accepted.
 
         Raises:
             FlowEnded: the budget is used up, a number is not finite, or no step is short enough.
         """
         for _ in range(_MAX_REJECTIONS):
-            length, stages = self._length_and_stages(point)
+            length, stages = self.plan(point)
             self._gradients.require(stages)
             after = self._gradients.point(point.weights + self._displacement(point, length, stages))
             # Rounding may raise a loss that stands still; a step that is not stable raises it by far more.
@@ -112,15 +126,24 @@ class RungeKuttaChebyshev:
             error = self._error(point, after, length)
             if error <= 1 or length <= self._shortest:
                 self._grow(length, error)
-                self._fall = (point.loss - after.loss) / length
                 self.reach += length * self.radius.value
-                return after, length
+                return self._taken(Step(point, after, length))
             self._length = max(length * max(0.1, 0.8 * error ** (-1 / 3)), self._shortest)
         raise FlowEnded("unstable" if math.isfinite(after.loss) else "not finite")
 
     def arrive(self, point: Point) -> None:
         """Look at the curvature where a step has led."""
         self.radius.update(point)
+
+    def moved(self, step: Step, top: Tensor) -> None:
+        """Take note of a step that was taken otherwise, and of the top eigenvector before it."""
+        self._before = None
+        self.radius.direction = top
+        self._taken(step)
+
+    def _taken(self, step: Step) -> Step:
+        self._fall = (step.before.loss - step.after.loss) / step.length
+        return step
 
     @property
     def _shortest(self) -> float:
@@ -132,7 +155,8 @@ class RungeKuttaChebyshev:
         """
         return (15 * self._tolerance) ** (1 / 3) / self.radius.value
 
-    def _length_and_stages(self, point: Point) -> tuple[float, int]:
+    def plan(self, point: Point) -> tuple[float, int]:
+        """Return the length and the stages of the next step, if nothing comes between."""
         sharpness = _SAFETY * self.radius.value
         most = coefficients(_MAX_STAGES.get(point.weights.dtype, 50)).interval / sharpness
         # Near its limit the flow moves too little for the error to bound the step. The loss falls by |grad L|^2, but

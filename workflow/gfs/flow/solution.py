@@ -20,6 +20,8 @@ from gfs.curvature import Loss
 from gfs.flow.gradients import Failure, FlowEnded, Gradients, Point
 from gfs.flow.rk4 import RungeKutta4
 from gfs.flow.rkc import RungeKuttaChebyshev
+from gfs.flow.step import Step
+from gfs.flow.tail import ChebyshevKrylov
 from gfs.progress import Report
 
 Method = Literal["rkc", "rk4"]
@@ -44,7 +46,8 @@ class FlowSolution:
         loss: the loss there.
         time: the length of the flow.
         gradient_evaluations: gradients computed, for the error estimate too.
-        hessian_vector_products: products spent on sharpness estimates on the way.
+        hessian_vector_products: products computed, likewise: rkc's for linear steps, rk4's for the sharpness. One takes
+            as long as one to two gradients.
         steps: accepted steps.
         status: ``converged`` (the loss is the tolerance) or why not: ``budget`` (gradient evaluations used up),
             ``not finite`` (loss or gradient overflowed), ``negative loss`` (it falls below zero), ``negative
@@ -79,10 +82,9 @@ class FlowSolution:
 
 
 class Integrator(Protocol):
-    """What the loop asks of a method; ``reach`` and ``products`` are as in :class:`FlowSolution`."""
+    """What the loop asks of a method; ``reach`` is as in :class:`FlowSolution`."""
 
     reach: float
-    products: int
 
     @property
     def sharpness(self) -> float:
@@ -92,8 +94,8 @@ class Integrator(Protocol):
     def largest_sharpness(self) -> float:
         """The largest curvature met so far."""
 
-    def step(self, point: Point) -> tuple[Point, float]:
-        """Return the point after an accepted step, and the step's length."""
+    def step(self, point: Point) -> Step:
+        """Return an accepted step."""
 
     def arrive(self, point: Point) -> None:
         """Take note of the point that a step has led to."""
@@ -112,6 +114,7 @@ def gradient_flow_solution(
     step_factor: float = 1.0,
     sharpness_every: int = 50,
     max_gradients: int = 1_000_000,
+    linear_steps: bool = True,
     estimate_error: bool = True,
     passing: Sequence[float] = (),
     seed: int = 0,
@@ -122,13 +125,16 @@ def gradient_flow_solution(
     Args:
         loss: maps a flat tensor of shape (P,) to a scalar tensor.
         parameters: where the flow starts, shape (P,).
-        method: ``"rkc"``, second-order Runge-Kutta-Chebyshev with steps chosen by their error, or ``"rk4"``, the
-            paper's, with steps proportional to 1/sharpness.
+        method: ``"rkc"``, second-order Runge-Kutta-Chebyshev with steps chosen by their error, in the flow's tail
+            exponential steps, or ``"rk4"``, the paper's, with steps proportional to 1/sharpness.
         loss_tolerance: the loss at which the flow is left. A flow that starts below it ends where it starts.
         tolerance: rkc: the local error of a step, relative to the norm of the weights.
         step_factor: rk4: the step in units of 1/sharpness. Stable up to 2.78.
         sharpness_every: rk4: steps between sharpness estimates.
-        max_gradients: gradient evaluations after which the flow is given up (status ``budget``).
+        linear_steps: rkc: where the flow is nearly linear, exponential steps in a Krylov space
+            (:mod:`gfs.flow.krylov`), if they lead further for the same work.
+        max_gradients: gradient evaluations and Hessian-vector products after which the flow is given up (status
+            ``budget``).
         estimate_error: follow a second flow, ten times the tolerance or 1.5 times the step, to compare with. It costs
             some two thirds more, which ``max_gradients`` does not bound.
         passing: losses above ``loss_tolerance`` at which the flow's point is wanted as well.
@@ -155,9 +161,13 @@ def gradient_flow_solution(
 
     def integrator(scale: float) -> MakeIntegrator:
         if method == "rkc":
-            return lambda gradients, point: RungeKuttaChebyshev(gradients, point, tolerance, scale)
+            return lambda gradients, point: chebyshev(gradients, point, scale)
         factor = step_factor * (scale if step_factor * scale <= _LARGEST_STEP_FACTOR else 1 / scale)
         return lambda gradients, point: RungeKutta4(gradients, point, factor, sharpness_every, seed)
+
+    def chebyshev(gradients: Gradients, point: Point, scale: float) -> Integrator:
+        steps = RungeKuttaChebyshev(gradients, point, tolerance, scale)
+        return ChebyshevKrylov(gradients, steps, tolerance * scale, loss_tolerance) if linear_steps else steps
 
     start = parameters.detach().clone()
     levels = [*sorted(passing, reverse=True), loss_tolerance]
@@ -202,7 +212,7 @@ def _follow(
         loss=way.loss,
         time=way.time,
         gradient_evaluations=gradients.count,
-        hessian_vector_products=integrator.products if integrator else 0,
+        hessian_vector_products=gradients.products,
         steps=way.steps,
         status=status,
         sharpness=integrator.largest_sharpness if integrator else math.nan,
@@ -229,8 +239,9 @@ def _advance(
     way.integrator = integrator = make(gradients, point)
     logarithm = math.log(point.loss / levels[-1])
     while len(way.passed) < len(levels):
-        before, (point, length) = point, integrator.step(point)
-        way.weights, way.loss, way.time, way.steps = point.weights, point.loss, way.time + length, way.steps + 1
+        step = integrator.step(point)
+        point, way.time, way.steps = step.after, way.time + step.length, way.steps + 1
+        way.weights, way.loss = point.weights, point.loss
         _require_positive(point)
         if point.speed > 0:
             integrator.arrive(point)
@@ -243,11 +254,11 @@ def _advance(
         for level in levels[len(way.passed) :]:
             if point.loss > level:
                 break
-            share, weights, loss = _where(gradients.loss, before, point, length, level)
+            share, weights, loss = _where(gradients.loss, step, level)
             way.passed.append(weights)
     if integrator.sharpness <= 0:
         raise FlowEnded("negative curvature")
-    way.weights, way.loss, way.time = weights, loss, way.time - (1 - share) * length
+    way.weights, way.loss, way.time = weights, loss, way.time - (1 - share) * step.length
 
 
 def _require_positive(point: Point) -> None:
@@ -261,22 +272,16 @@ def _require_motion(point: Point, sharpness: float) -> None:
 
 
 @torch.no_grad()
-def _where(loss: Loss, before: Point, after: Point, length: float, level: float) -> tuple[float, Tensor, float]:
-    """Return the share of a step at which the loss is ``level``, the weights there and the loss, by cubic Hermite."""
-
-    def weights(share: float) -> Tensor:
-        left = 1 - share
-        result = before.weights * ((1 + 2 * share) * left**2)
-        result.add_(after.weights, alpha=share**2 * (1 + 2 * left))
-        result.add_(before.velocity, alpha=length * share * left**2)
-        return result.add_(after.velocity, alpha=-length * share**2 * left)
+def _where(loss: Loss, step: Step, level: float) -> tuple[float, Tensor, float]:
+    """Return the share of a step at which the loss is ``level``, the weights there and the loss."""
+    after = step.after
 
     def excess(share: float) -> float:
-        value = before.loss if share == 0 else after.loss if share == 1 else float(loss(weights(share)))
+        value = step.before.loss if share == 0 else after.loss if share == 1 else float(loss(step.weights(share)))
         return math.log(max(value, 1e-300) / level)
 
     share = 1.0 if after.loss == level else brentq(excess, 0.0, 1.0, xtol=1e-12)
-    found = weights(share)
+    found = step.weights(share)
     reached = float(loss(found))
     # Rounding can make the loss jump from one side to the other.
     return (share, found, reached) if abs(reached / level - 1) <= _SAME_LOSS else (1.0, after.weights, after.loss)
