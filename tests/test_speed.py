@@ -57,9 +57,9 @@ def test_the_network_page_has_every_measurement():
     # Methods that have nothing in common but the flow agree where they are accurate.
     assert table.groupby("method")["error"].min().max() < 1e-2
     assert table[table["method"] == "rkc"]["error"].min() < 1e-3
-    rows = networks.comparison(table)
-    page = networks.markdown(rows, networks.by_size([5], [8]), "a machine")
-    assert "against rk4 at 1/sharpness" in page
+    page = networks.markdown(table, [], networks.by_size([5], [8]), "a machine")
+    assert "| small: gradients, RK4 at 1/sharpness over ours | " in page
+    assert page.count("| small | rk4 | 1 | ") == 1
     assert "| 5 | " in page
 
 
@@ -79,10 +79,22 @@ def test_integrators_are_given_up_in_the_end():
     velocity(0.0, torch.ones(3))
     with pytest.raises(networks._GivenUpError):
         velocity(0.0, torch.ones(3))
-    runs = {"setting": 1e-3, "seconds": 1.0, "floor": 5.0, "case": "hardtanh"}
-    ours = {**runs, "method": "rkc", "gradients": 10, "error": 1e-4}
-    other = {**runs, "method": "dopri5", "gradients": 300, "error": float("nan")}
-    rows = networks.comparison(pd.DataFrame([ours, other]))
-    assert {"... against dopri5, given up: at least gradients": 30.0}.items() <= {
-        row["what"]: row["measured"] for row in rows
-    }.items()
+
+
+def test_what_others_take_in_units_of_ours():
+    rows = [
+        ("rkc", 1e-3, 10, 1.0, 1e-4),
+        ("dopri5", 1e-2, 300, 6.0, float("nan")),
+        ("rk4", 2.0, 150, 2.0, 2e-3),
+        ("rk4", 1.0, 300, 4.0, 1e-4),
+    ]
+    table = pd.DataFrame(rows, columns=["method", "setting", "gradients", "seconds", "error"])
+    table = table.assign(case="hardtanh", floor=5.0)
+    measured = {row["what"]: row["measured"] for row in networks.comparison(table)}
+    assert list(measured.values()) == [30.0, 4.0, 2.0]
+    found = networks.side_by_side(table)
+    assert list(found["method"]) == ["rkc", "dopri5", "rk4"]
+    assert list(found["more_gradients"]) == [1, 30, 30]
+    assert list(found["more_seconds"]) == [1, 6, 4]
+    page = networks.markdown(table, [], pd.DataFrame(), "a machine")
+    assert "| hardtanh | dopri5 | 0.01 | given up | 300 | 30 | 6 | 6 |" in page

@@ -34,14 +34,15 @@ def main(snakemake):
         ],
         ignore_index=True,
     )  # fmt: skip
-    rows = networks.comparison(table) + networks.gradient_rate()
+    rates = networks.gradient_rate()
     hardware = provenance.hardware()
     machine = f"{hardware['processor']}, {hardware['cores']} cores, {snakemake.threads} used"
     with files.whole_file(snakemake.output.page) as path:
-        path.write_text(networks.markdown(rows, networks.by_size(IMAGES, WIDTHS), machine), encoding="utf-8")
+        page = networks.markdown(table, rates, networks.by_size(IMAGES, WIDTHS), machine)
+        path.write_text(page, encoding="utf-8")
     with plotting.style():
         plotting.save(draw(table), snakemake.output.picture)
-    files.write_table(snakemake.output.table, table, {**record(), "measured": rows})
+    files.write_table(snakemake.output.table, table, {**record(), "measured": networks.comparison(table) + rates})
 
 
 def draw(table):

@@ -229,50 +229,75 @@ def gradient_rate(images: int = 1000, pixels: int = 3072) -> list[dict[str, Any]
 
 
 def comparison(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the ratios of each case, ours against the others."""
+    """Return what was wanted of each case, as rows for :func:`gfs.speed.measuring.page`."""
     rows = []
-    wanted = {"fc": (">= 30", ">= 20"), "bn": (">= 15", ">= 10")}
     for name, runs in table.groupby("case", sort=False):
-        ours = cheapest(runs, "rkc")
-        goals = wanted["bn" if "batch norm" in str(name) else "fc"]
-        rows.append(
+        ours, paper_s = cheapest(runs, "rkc"), _paper_s(runs)
+        gradients, seconds = (">= 15", ">= 10") if "batch norm" in str(name) else (">= 30", ">= 20")
+        rows += [
             _row(
-                f"{name}: gradients of ours at tolerance {ours['setting']:g}, error {ours['error']:.1g}",
-                ours["gradients"],
+                f"{name}: gradients, RK4 at 1/sharpness over ours",
+                paper_s["gradients"] / ours["gradients"],
+                "times",
+                gradients,
+            ),
+            _row("... wall time", paper_s["seconds"] / ours["seconds"], "times", seconds),
+            _row(
+                "... our gradients over the floor sqrt(sharpness x length / 2)",
+                ours["gradients"] / ours["floor"],
                 "",
-            )
-        )
-        rows.append(_row("... over the floor sqrt(sharpness x length / 2)", ours["gradients"] / ours["floor"], "", "4"))
-        for method in [other for other in runs["method"].unique() if other != "rkc"]:
-            rows += _ratios(str(method), cheapest(runs, str(method)), ours, goals if method == "rk4" else ("", ""))
-        if runs[runs["method"] == "rk4"]["setting"].eq(1.0).any():
-            rk4 = runs[(runs["method"] == "rk4") & (runs["setting"] == 1.0)].iloc[0]
-            rows += _ratios("rk4 at 1/sharpness", rk4, ours, goals)
+                "4",
+            ),
+        ]
     return rows
 
 
-def _ratios(method: str, other: pd.Series, ours: pd.Series, goals: tuple[str, str]) -> list[dict[str, Any]]:
-    """Return what the other method takes in units of ours."""
-    if math.isnan(other["error"]):
-        against, least = f"... against {method}, given up", "at least "
-    else:
-        setting = "" if "sharpness" in method else f" at {other['setting']:g}"
-        against, least = f"... against {method}{setting}, error {other['error']:.1g}", ""
-    return [
-        _row(f"{against}: {least}gradients", other["gradients"] / ours["gradients"], "times", goals[0]),
-        _row(f"{against}: {least}wall time", other["seconds"] / ours["seconds"], "times", goals[1]),
-    ]
+def side_by_side(table: pd.DataFrame) -> pd.DataFrame:
+    """Return each method's :func:`cheapest` run per case, and what it takes in units of ours: ``more_gradients`` ..."""
+    parts = []
+    for _, runs in table.groupby("case", sort=False):
+        chosen = [cheapest(runs, str(method)) for method in runs["method"].unique()]
+        part = pd.DataFrame([*chosen, _paper_s(runs)]).drop_duplicates(["method", "setting"])
+        ours = part.iloc[0]
+        parts.append(
+            part.assign(
+                more_gradients=part["gradients"] / ours["gradients"],
+                more_seconds=part["seconds"] / ours["seconds"],
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
 
 
-def markdown(rows: Sequence[Mapping[str, Any]], sizes: pd.DataFrame, machine: str) -> str:
-    """Return the measurements as a page."""
+def _paper_s(runs: pd.DataFrame) -> pd.Series:
+    """Return the paper's method in a case: RK4 at 1/sharpness."""
+    return runs[(runs["method"] == "rk4") & (runs["setting"] == 1.0)].iloc[0]
+
+
+def markdown(table: pd.DataFrame, rates: Sequence[Mapping[str, Any]], sizes: pd.DataFrame, machine: str) -> str:
+    """Return the measurements as a page.
+
+    Args:
+        table: :func:`work_and_precision` of all cases.
+        rates: of :func:`gradient_rate`.
+        sizes: of :func:`by_size`.
+        machine: in words.
+    """
     lines = [
-        *page("networks", machine, rows),
+        *page("networks", machine, [*comparison(table), *rates]),
         f"Each method at its cheapest setting whose error in GFS sharpness is at most {ACCURACY:g}, or, where kinks "
         "keep RK4 at 1/sharpness from that, at most what that reaches; where none is, its most accurate one (picture: "
         "`networks.png`). The reference is RK4 at half of 1/sharpness in float64. Gradients include the Hessian-vector "
         "products of linear steps, which take up to twice as long, and leave out RK4's for its sharpness. "
-        "Those that know no sharpness are given up where they take more gradients than RK4 at 1/sharpness.",
+        "Those that know no sharpness are given up where they take more gradients than RK4 at 1/sharpness, or where "
+        "their steps become too short for the time to change.",
+        "",
+        "| network | method | setting | error | gradients | over ours | seconds | over ours |",
+        "|---|---|---|---|---|---|---|---|",
+        *(
+            f"| {row['case']} | {row['method']} | {row['setting']:g} | {_error(row['error'])} | {row['gradients']:,} "
+            f"| {row['more_gradients']:.3g} | {row['seconds']:.2g} | {row['more_seconds']:.3g} |"
+            for row in side_by_side(table).to_dict("records")
+        ),
         "",
         "A gradient flow solution from the start of training, tanh, by size:",
         "",
@@ -285,6 +310,10 @@ def markdown(rows: Sequence[Mapping[str, Any]], sizes: pd.DataFrame, machine: st
         ),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _error(value: float) -> str:
+    return "given up" if math.isnan(value) else f"{value:.1g}"
 
 
 def _row(what: str, measured: float, unit: str, wanted: str = "") -> dict[str, Any]:
