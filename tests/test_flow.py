@@ -104,6 +104,16 @@ def test_budget_is_a_status(method):
 
 
 @pytest.mark.parametrize("method", ["rk4", "rkc"])
+@pytest.mark.parametrize("budget", [1, 2, 9, 14, 30])
+def test_the_budget_holds_for_gradients_and_products(method, budget):
+    start = torch.tensor([1.5, 0.8, 0.3])
+    solution = flow.gradient_flow_solution(
+        scalar_loss, start, method=method, max_gradients=budget, loss_tolerance=1e-12, estimate_error=False
+    )
+    assert solution.gradient_evaluations + solution.hessian_vector_products <= budget
+
+
+@pytest.mark.parametrize("method", ["rk4", "rkc"])
 def test_overflow_is_a_status(method):
     start = torch.tensor([1e30, 1e30], dtype=torch.float32)
     assert flow.gradient_flow_solution(scalar_loss, start, method=method).status == "not finite"
@@ -277,6 +287,19 @@ def test_a_start_below_the_tolerance_is_its_own_solution():
     assert solution.converged
     assert solution.steps == 0
     torch.testing.assert_close(solution.parameters, start)
+
+
+def test_a_start_of_loss_zero_has_a_sharpness():
+    found = flow.gfs_sharpness(scalar_loss, torch.ones(2, dtype=torch.float64))
+    assert found.status == "converged"
+    assert found.value == pytest.approx(2)
+    assert found.stopping_error == pytest.approx(0, abs=1e-12)
+
+
+def test_a_tolerance_near_the_smallest_number_there_is():
+    start = torch.ones(2, dtype=torch.float64)
+    solution = flow.gradient_flow_solution(lambda w: w.square().sum(), start, loss_tolerance=1e-305)
+    assert solution.converged
 
 
 def test_reports_run_from_none_to_all_of_the_way():

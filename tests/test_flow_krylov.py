@@ -10,6 +10,9 @@ from scipy.integrate import solve_ivp
 from gfs import curvature, data, flow, networks
 from gfs.flow.gradients import Gradients
 from gfs.flow.krylov import LinearFlow, _phi1, _phi3
+from gfs.flow.rkc import RungeKuttaChebyshev
+from gfs.flow.step import Step
+from gfs.flow.tail import ChebyshevKrylov, LinearStep
 from gfs.lanczos import Lanczos, half_random, random_direction
 
 
@@ -89,7 +92,7 @@ def test_displacement_velocity_and_loss_of_a_quadratic(quadratic, time):
     hessian, loss, start = quadratic
     gradients = Gradients(loss, 10**6)
     point = gradients.point(start)
-    model = LinearFlow(gradients, point, 50)
+    model = LinearFlow(gradients.hessian_product(point), point, 50)
     model.extend(time, 1e-10)
     exact = exponential(hessian, hessian @ start, time)
     assert float((model.displacement(time) - exact).norm()) < 1e-9
@@ -104,7 +107,8 @@ def test_displacement_velocity_and_loss_of_a_quadratic(quadratic, time):
 def test_the_defect_bounds_the_error(quadratic, products):
     hessian, loss, start = quadratic
     gradients = Gradients(loss, 10**6)
-    model = LinearFlow(gradients, gradients.point(start), products)
+    point = gradients.point(start)
+    model = LinearFlow(gradients.hessian_product(point), point, products)
     model.extend(3.0, 0.0)
     assert model.space.products == products
     error = float((model.displacement(3.0) - exponential(hessian, hessian @ start, 3.0)).norm())
@@ -115,7 +119,8 @@ def test_the_correction_of_a_quadratic_is_that_of_the_matrix_function(quadratic)
     """In the whole space it is ``2 t phi_3(-t H) r`` exactly."""
     hessian, loss, start = quadratic
     gradients = Gradients(loss, 10**6)
-    model = LinearFlow(gradients, gradients.point(start), 50)
+    point = gradients.point(start)
+    model = LinearFlow(gradients.hessian_product(point), point, 50)
     model.extend(2.0, 0.0)
     remainder = torch.linspace(-1, 1, 50, dtype=torch.float64)
     values, vectors = torch.linalg.eigh(hessian)
@@ -124,11 +129,12 @@ def test_the_correction_of_a_quadratic_is_that_of_the_matrix_function(quadratic)
 
 
 def test_few_eigenvalues_that_stand_apart_take_few_products():
-    """Five of 1e4 among a thousand below one: what knows the spectrum's end alone takes sqrt(1e4 t / 0.65)."""
+    """Five of some 1e4 beside three hundred below one: what knows the spectrum's end alone takes sqrt(1e4 t / 0.65)."""
     values = np.concatenate([np.geomspace(1e-2, 1, 295), [1e4, 9e3, 8e3, 7e3, 6e3]])
     hessian = symmetric(values)
     gradients = Gradients(lambda w: 0.5 * w @ hessian @ w, 10**6)
-    model = LinearFlow(gradients, gradients.point(torch.ones(300, dtype=torch.float64)), 200)
+    point = gradients.point(torch.ones(300, dtype=torch.float64))
+    model = LinearFlow(gradients.hessian_product(point), point, 200)
     model.extend(10.0, 1e-4)
     assert model.space.products < 60 < math.sqrt(1e5 / 0.65) / 6
 
@@ -149,7 +155,7 @@ def test_third_order_with_the_correction_and_second_without():
     plain, corrected = [], []
     for length in lengths:
         exact = torch.from_numpy(solve_ivp(velocity, (0, length), start.numpy(), rtol=1e-12, atol=1e-14).y[:, -1])
-        model = LinearFlow(gradients, point, 3)
+        model = LinearFlow(gradients.hessian_product(point), point, 3)
         model.extend(length, 0.0)
         end = start + model.displacement(length)
         remainder = gradients.point(end).velocity - model.velocity(length)
@@ -197,6 +203,7 @@ def test_losses_are_passed_within_linear_steps(trained_network):
     levels = [3e-3, 1e-3, 1e-4, 3e-5]
     found = flow.gradient_flow_solution(loss, start, passing=levels, estimate_error=False)
     plain = flow.gradient_flow_solution(loss, start, passing=levels, estimate_error=False, tolerance=1e-5)
+    assert found.hessian_vector_products > 0
     np.testing.assert_allclose([float(loss(w)) for w in found.passed], levels, rtol=1e-3)
     for one, other in zip(found.passed, plain.passed, strict=True):
         assert float((one - other).norm()) < 0.3 * 1e-3 * float(other.norm())
@@ -215,6 +222,7 @@ def test_the_budget_holds_for_products_too(trained_network):
 
 def test_a_product_that_is_not_finite_leaves_the_other_steps(trained_network, monkeypatch):
     loss, start = trained_network
+    assert flow.gradient_flow_solution(loss, start, estimate_error=False).hessian_vector_products > 0
     monkeypatch.setattr(
         "gfs.flow.gradients.hessian_vector_product", lambda *_: lambda vector: torch.full_like(vector, torch.nan)
     )
@@ -231,3 +239,116 @@ def test_the_memory_of_a_krylov_space_is_bounded():
     assert _space(torch.empty(9_231_114)) == 29  # VGG-11
     assert _space(torch.empty(10**9, device="meta")) == 2
     assert _space(torch.empty(1)) == 1
+
+
+def stiff_and_slow(w):
+    """A stiff direction and a slow one, so that Chebyshev steps have many stages."""
+    return 0.5e4 * w[0] ** 2 + 0.5 * w[1] ** 2
+
+
+def test_the_correction_brings_a_linear_step_nearer_on_all_its_way(trained_network):
+    loss, start = trained_network
+    start = flow.gradient_flow_solution(loss, start, loss_tolerance=1e-4, estimate_error=False).parameters
+    gradients = Gradients(loss, 10**6)
+    point = gradients.point(start)
+    chebyshev = RungeKuttaChebyshev(gradients, point, 1e-2)
+    step = ChebyshevKrylov(gradients, chebyshev, 1e-2, 1e-5)._linear_step(point, 1.0, 1000)
+    assert isinstance(step, LinearStep)
+    torch.testing.assert_close(step.weights(0.0), start)
+    torch.testing.assert_close(step.weights(1.0), step.after.weights)
+    fine = RungeKuttaChebyshev(gradients, point, 1e-7)
+    exact, time = point, 0.0
+    for share in (0.5, 1.0):
+        while time < share * step.length:
+            fine._length = min(fine._length, share * step.length - time)
+            taken = fine.step(exact)
+            exact, time = taken.after, time + taken.length
+        error = float((step.weights(share) - exact.weights).norm())
+        without = float((step.weights(share) - share**3 * step.correction - exact.weights).norm())
+        assert error < 0.9 * without
+    # The loss falls tenfold at most.
+    assert point.loss / 11 < step.after.loss < point.loss
+
+
+@pytest.mark.parametrize("floor", [8e-6, 0.0])
+def test_a_tolerance_between_the_end_of_the_flow_and_what_the_model_allows(floor):
+    start = torch.ones(2, dtype=torch.float64)
+    found = flow.gradient_flow_solution(lambda w: floor + stiff_and_slow(w), start, passing=[1e-3])
+    assert found.converged
+    assert found.loss == pytest.approx(1e-5, rel=1e-3)
+    assert found.hessian_vector_products > 0
+    assert len(found.passed) == 1
+
+
+def test_a_flow_that_ends_above_the_tolerance_is_stationary_soon():
+    found = flow.gradient_flow_solution(lambda w: 1 + stiff_and_slow(w), torch.ones(2, dtype=torch.float64))
+    assert found.status == "stationary"
+    assert found.time < 1e4
+
+
+def test_a_ridge_between_the_ends_of_a_step_is_seen():
+    """On the slow way a bump stands, behind which the loss would be lower."""
+
+    def loss(w):
+        return stiff_and_slow(w) + 0.1 * torch.exp(-(((w[1] - 0.5) / 0.05) ** 2))
+
+    found = flow.gradient_flow_solution(loss, torch.tensor([1.0, 2.0], dtype=torch.float64))
+    assert found.status == "stationary"
+    assert float(found.parameters[1]) == pytest.approx(0.577, abs=0.01)
+
+
+def test_a_space_of_slow_directions_says_nothing_of_the_curvature():
+    """When the stiff direction has decayed, the gradient and what the Hessian makes of it lie in the slow one."""
+    start = torch.tensor([1.0, 10.0], dtype=torch.float64)
+    gradients = Gradients(stiff_and_slow, 10**6)
+    point = gradients.point(start)
+    method = RungeKuttaChebyshev(gradients, point, 1e-3)
+    known = method.radius.direction
+    method.moved(Step(point, point, 1.0), 1.0, torch.tensor([0.0, 1.0], dtype=torch.float64))
+    assert torch.equal(method.radius.direction, known)
+    method.moved(Step(point, point, 1.0), 0.95e4, torch.tensor([2.0, 0.0], dtype=torch.float64))
+    assert method.radius.direction.tolist() == [1.0, 0.0]
+
+
+class Straight(torch.autograd.Function):
+    """A square whose gradient torch cannot differentiate."""
+
+    @staticmethod
+    def forward(ctx, w):
+        ctx.save_for_backward(w)
+        return w**2
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        (w,) = ctx.saved_tensors
+        return 2 * w * gradient
+
+
+def test_a_loss_without_second_derivatives_takes_no_linear_steps():
+    scales = torch.tensor([0.5e4, 0.5], dtype=torch.float64)
+    start = torch.ones(2, dtype=torch.float64)
+    found = flow.gradient_flow_solution(lambda w: (scales * Straight.apply(w)).sum(), start)
+    assert found.converged
+    assert found.hessian_vector_products <= 1
+    assert float(found.parameters[1]) == pytest.approx(math.sqrt(2e-5), rel=1e-3)
+
+
+def test_at_kinks_no_linear_steps_are_taken():
+    pixels, classes, _ = data.images("digits", 50)
+    inputs, targets = torch.from_numpy(pixels), torch.from_numpy(classes)
+    loss, start = networks.flat_loss(networks.fully_connected(64, 10, activation="relu"), inputs, targets)
+    for _ in range(200):
+        start = start - 0.05 * flow.loss_and_gradient(loss, start)[1]
+    found = flow.gradient_flow_solution(loss, start, tolerance=1e-2, loss_tolerance=1e-4, estimate_error=False)
+    assert found.converged
+    assert found.hessian_vector_products == 1  # by which the kinks are found
+
+
+@pytest.mark.parametrize("slowest", [1e-2, 0.1, 1.0])
+def test_the_error_estimate_covers_the_error_of_a_quadratic(slowest):
+    scales = torch.logspace(math.log10(slowest), 3, 6, dtype=torch.float64)
+    start = torch.ones(6, dtype=torch.float64)
+    found = flow.gradient_flow_solution(lambda w: 0.5 * (scales * w * w).sum(), start, loss_tolerance=1e-2)
+    exact = torch.exp(-scales * found.time) * start
+    assert float((found.parameters - exact).norm()) <= 1.1 * found.error_estimate

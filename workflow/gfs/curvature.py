@@ -79,7 +79,8 @@ def sharpness(
 
     Lanczos with full reorthogonalisation, restarted from the leading Ritz vector when the basis is full. For a
     symmetric matrix some eigenvalue lies within the residual of the Ritz value. That it is the largest one is not
-    certain but made likely: every start is half random, and no sweep ends before ``_LEAST_PRODUCTS`` products.
+    certain but made likely: the first direction is half random, and no first sweep ends before ``_LEAST_PRODUCTS``
+    products.
 
     Args:
         loss: maps a flat tensor of shape (P,) to a scalar tensor.

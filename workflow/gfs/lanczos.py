@@ -27,7 +27,7 @@ class Lanczos:
     """
 
     def __init__(self, product: Product, start: Tensor, size: int) -> None:
-        self._product = product
+        self._product: Product | None = product
         self._basis = torch.empty(size, start.numel(), dtype=start.dtype, device=start.device)
         self._rounding = torch.finfo(start.dtype).eps
         self._diagonal: list[float] = []
@@ -62,6 +62,8 @@ class Lanczos:
         Raises:
             FloatingPointError: the product is not finite.
         """
+        if self._product is None:
+            raise RuntimeError("the space was closed")
         if self.products:
             self._off_diagonal.append(self.beta)
         self._basis[self.products] = self.following
@@ -76,6 +78,10 @@ class Lanczos:
         if not (math.isfinite(self._diagonal[-1]) and math.isfinite(self.beta)):
             raise FloatingPointError("the Hessian-vector product is not finite: the loss overflows or is NaN there")
         self.following = image / self.beta if self.beta else image
+
+    def close(self) -> None:
+        """Let go of the operator, which may hold a graph; the space can be used but not extended any more."""
+        self._product = None
 
     @property
     def values(self) -> Array:

@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.ticker import NullFormatter
 
 import _job
 from gfs import files, plotting, provenance
@@ -52,11 +53,14 @@ def draw(table):
     for panel, name in zip(axes.flat, names, strict=True):
         case = table[table["case"] == name]
         for method, runs in case.groupby("method", sort=False):
-            line = "o-" if method == "rkc" else "s--"
-            panel.loglog(runs["gradients"], runs["error"], line, color=methods[method], markersize=3, label=method)
+            line, order = ("o-", 3) if method == "rkc" else ("s--", 2)
+            panel.loglog(
+                runs["gradients"], runs["error"], line, color=methods[method], markersize=3, label=method, zorder=order
+            )
         floor = case["floor"].dropna().iloc[0]
         panel.axvline(floor, color="0.6", linewidth=0.8, linestyle=":", label="floor")
         panel.set_title(name, fontsize=8)
+        panel.xaxis.set_minor_formatter(NullFormatter())
     for panel in axes[1]:
         panel.set_xlabel("gradients")
     for panel in axes[:, 0]:

@@ -73,9 +73,14 @@ class Gradients:
         """Gradients and Hessian-vector products so far."""
         return self.count + self.products
 
+    @property
+    def left(self) -> int:
+        """How many more are within the budget."""
+        return self.budget - self.work
+
     def require(self, count: int) -> None:
         """Stop unless so many more are within the budget: a step begun in vain is not begun."""
-        if self.work + count > self.budget:
+        if count > self.left:
             raise FlowEnded("budget")
 
     def velocity(self, weights: Tensor) -> Tensor:

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gfs.flow.gradients import Gradients, Point
-from gfs.lanczos import Lanczos
+from gfs.flow.gradients import Point
+from gfs.lanczos import Lanczos, Product
 
 Array = NDArray[np.float64]
 
@@ -26,13 +26,13 @@ class LinearFlow:
     """Gradient flow of the quadratic model of the loss at ``point``.
 
     Args:
-        gradients: of the loss; its products are counted there.
+        product: ``v -> H v`` at the point.
         point: where the model is made; the gradient must not vanish.
         size: the most products.
     """
 
-    def __init__(self, gradients: Gradients, point: Point, size: int) -> None:
-        self.space = Lanczos(gradients.hessian_product(point), point.velocity, size)
+    def __init__(self, product: Product, point: Point, size: int) -> None:
+        self.space = Lanczos(product, point.velocity, size)
         self._loss = point.loss
         self._speed = point.speed
 

@@ -13,6 +13,7 @@ from gfs.flow.step import Step
 # The sharpness is estimated again where the gradient has grown by this factor: the flow leaves a saddle.
 _FASTER = 1.5
 _MAX_REJECTIONS = 8
+_MAX_PRODUCTS = 400
 
 
 class RungeKutta4:
@@ -64,9 +65,15 @@ class RungeKutta4:
             self._estimate_sharpness(point)
 
     def _estimate_sharpness(self, point: Point) -> None:
+        self._gradients.require(1)
         try:
             estimate = sharpness(
-                self._gradients.loss, point.weights, tolerance=1e-2, start=self._top_vector, seed=self._seed
+                self._gradients.loss,
+                point.weights,
+                tolerance=1e-2,
+                max_products=min(_MAX_PRODUCTS, self._gradients.left),
+                start=self._top_vector,
+                seed=self._seed,
             )
         except FloatingPointError:
             raise FlowEnded("not finite") from None

@@ -22,8 +22,10 @@ from gfs.lanczos import Lanczos, half_random
 # Room for a sharpness that grows within a step.
 _SAFETY = 1.1
 _MAX_REJECTIONS = 25
-# Products by which the curvature is looked for where nothing is known of it: they find 95 percent or more of it.
+# Products by which the curvature is looked for where nothing is known of it: on networks they found 95 percent or more.
 _PRODUCTS = 6
+# A direction of so much of the curvature known so far may take the place of the one known so far.
+_AS_GOOD = 0.9
 # The longest step in units of the time in which the residual falls by a factor of e as it falls now: R does not fall
 # below about 1/3, so that a longer step brings no more.
 _LONGEST = 2.0
@@ -135,10 +137,11 @@ class RungeKuttaChebyshev:
         """Look at the curvature where a step has led."""
         self.radius.update(point)
 
-    def moved(self, step: Step, top: Tensor) -> None:
-        """Take note of a step that was taken otherwise, and of the top eigenvector before it."""
+    def moved(self, step: Step, curvature: float, direction: Tensor) -> None:
+        """Take note of a step that was taken otherwise, and of the curvature that was met along a direction, (P,)."""
         self._before = None
-        self.radius.direction = top
+        if abs(curvature) >= _AS_GOOD * self.radius.value:
+            self.radius.direction = direction / direction.norm()
         self._taken(step)
 
     def _taken(self, step: Step) -> Step:

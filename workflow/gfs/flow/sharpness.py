@@ -91,6 +91,8 @@ def gfs_sharpness(loss: Loss, parameters: Tensor, *, seed: int = 0, **flow: Any)
 
 def _later(loss: Loss, solution: FlowSolution, seed: int, flow: dict[str, Any]) -> Tensor | None:
     """Where the loss is a quarter of what it is at the solution; None if the flow does not get there."""
+    if solution.loss == 0:
+        return solution.parameters
     options = {
         **flow,
         "loss_tolerance": solution.loss / _EARLIER,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 from scipy.optimize import brentq
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from gfs.flow.gradients import Gradients, Point
 from gfs.flow.krylov import LinearFlow
 from gfs.flow.rkc import RungeKuttaChebyshev
 from gfs.flow.step import Step
+from gfs.lanczos import Product
 
 # With fewer stages a step has nothing to gain.
 _FEWEST_STAGES = 20
@@ -24,9 +26,15 @@ _GRADIENTS_PER_PRODUCT = 1.5
 _NEARLY_LINEAR = 0.05
 # ... and, after one that was of no use, until the loss has fallen by this factor.
 _RETRY = 3.0
+# Whether the loss has a Hessian in effect: how far its product with a direction may be from the difference of two
+# gradients. At kinks (hardtanh, ReLU, max pooling) they differ by percents, and the quadratic model knows of none.
+_KINKS = 0.01
+# In one step the loss falls by no more than this factor, lest a step leap over what lies between its ends.
+_LARGEST_FALL = 10.0
 # What the quadratic model leaves out, before it is corrected, and what the Krylov space does, over the tolerance.
 _REMAINDER = 0.1
 _DEFECT = 0.1
+_MOST_TRIALS = 8
 # Vectors of a Krylov space, and the memory that they may take.
 _LARGEST_SPACE = 100
 _LARGEST_SPACE_BYTES = 2**30
@@ -48,7 +56,7 @@ class LinearStep(Step):
 
 @dataclass(frozen=True)
 class _Trial:
-    """The end of a linear step: its time, whether it is within the tolerance, and by how much it could be longer."""
+    """A linear step's time, whether it is within the tolerance, by how much it could be longer, and its correction."""
 
     time: float
     fits: bool
@@ -75,6 +83,7 @@ class ChebyshevKrylov:
         self._below = math.inf  # no linear step is tried at a higher loss
         self._change = math.inf  # of the curvature in the last step, relative
         self._linear = False  # whether that was a linear one
+        self._possible = True  # whether the loss has a Hessian that can be had
         self.reach = 0.0
 
     @property
@@ -90,7 +99,7 @@ class ChebyshevKrylov:
         length, stages = self._chebyshev.plan(point)
         nearly_linear = self._linear or (self._change <= _NEARLY_LINEAR and point.loss <= self._below)
         step: Step | None = None
-        if nearly_linear and stages >= _FEWEST_STAGES:
+        if self._possible and nearly_linear and stages >= _FEWEST_STAGES:
             step = self._linear_step(point, length, stages)
             if step is None:
                 self._below, self._length = point.loss / _RETRY, 0.0
@@ -108,10 +117,17 @@ class ChebyshevKrylov:
     def _linear_step(self, point: Point, length: float, stages: int) -> Step | None:
         """Return a linear step, if one leads further than Chebyshev steps of that length for the same work."""
         began, products = self._gradients.work, self._gradients.products
-        flow = LinearFlow(self._gradients, point, _space(point.weights))
         try:
+            product = self._gradients.hessian_product(point)
+            if not self._smooth(product, point):
+                self._possible = False
+                return None
+            flow = LinearFlow(product, point, _space(point.weights))
             trial = self._longest(flow, point, length)
         except FloatingPointError:
+            return None
+        except RuntimeError:  # torch has no second derivative of the loss, or no memory for the space
+            self._possible = False
             return None
         if trial is None or trial.correction is None:
             return None
@@ -124,15 +140,26 @@ class ChebyshevKrylov:
             return None
         self._length = trial.time * trial.factor
         step = LinearStep(point, after, trial.time, flow, trial.correction)
-        self._chebyshev.moved(step, flow.space.combine(flow.space.vectors[:, -1]))
+        largest = int(np.argmax(np.abs(flow.space.values)))
+        self._chebyshev.moved(
+            step, float(flow.space.values[largest]), flow.space.combine(flow.space.vectors[:, largest])
+        )
+        flow.space.close()
         return step
+
+    def _smooth(self, product: Product, point: Point) -> bool:
+        direction = self._chebyshev.radius.direction
+        exact = product(direction)
+        return float((self._gradients.curvature_along(point, direction) - exact).norm()) <= _KINKS * float(exact.norm())
 
     def _longest(self, flow: LinearFlow, point: Point, shortest: float) -> _Trial | None:
         """Return the longest step within the tolerance that a few trials, of one gradient each, find."""
         allowed = self._tolerance * float(point.weights.norm())
         found: _Trial | None = None
         wanted, shortened = max(self._length, 2 * shortest), False
-        while wanted > shortest:
+        for _ in range(_MOST_TRIALS):
+            if wanted <= shortest:
+                break
             flow.extend(wanted, _DEFECT * allowed)
             time = self._within_reach(flow, wanted, allowed)
             trial = self._try(flow, point, time, allowed)
@@ -154,9 +181,12 @@ class ChebyshevKrylov:
             time = -1 / smallest
         while flow.defect(time) > _DEFECT * allowed:
             time *= 0.8
-        end = 0.7 * self._end
-        if flow.loss(time) < end:
-            time = float(brentq(lambda t: flow.loss(t) - end, 0.0, time, rtol=1e-3))
+        least = max(0.7 * self._end, flow.loss(0.0) / _LARGEST_FALL)
+        if flow.loss(time) < least:
+            time *= float(brentq(lambda share: flow.loss(share * time) - least, 0.0, 1.0, xtol=1e-9, rtol=1e-3))
+        # Where the model has come to its end, what is left of the time leads nowhere.
+        while flow.loss(0.0) - flow.loss(time / 2) > 0.999 * (flow.loss(0.0) - flow.loss(time)):
+            time /= 2
         return time
 
     def _try(self, flow: LinearFlow, point: Point, time: float, allowed: float) -> _Trial:
@@ -166,7 +196,16 @@ class ChebyshevKrylov:
         correction = flow.correction(time, end.velocity - flow.velocity(time))
         error = max(float(correction.norm()) / (_REMAINDER * allowed), 1e-9)
         factor = min(4.0, max(0.1, 0.8 * error ** (-1 / 3)))
-        return _Trial(time, error <= 1 and end.loss <= point.loss, factor, correction)
+        fits = error <= 1 and end.loss <= point.loss and self._fits_halfway(flow, point, time, allowed)
+        return _Trial(time, fits, factor, correction)
+
+    def _fits_halfway(self, flow: LinearFlow, point: Point, time: float, allowed: float) -> bool:
+        """Whether the model holds between the ends as well."""
+        between = self._gradients.point(point.weights + flow.displacement(time / 2))
+        if not between.finite:
+            return False
+        remainder = between.velocity - flow.velocity(time / 2)
+        return float(flow.correction(time / 2, remainder).norm()) <= _REMAINDER * allowed
 
 
 def _space(weights: Tensor) -> int:

@@ -25,7 +25,7 @@ _LOSS_TOLERANCE = 1e-5
 _TOLERANCES = (3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4)
 _PLAIN = "rkc without linear steps"
 _STEP_FACTORS = (2.0, 1.0)
-_GENERAL: dict[str, tuple[float, ...]] = {"dopri5": (1e-2, 1e-3, 1e-4), "bosh3": (1e-2, 1e-3, 1e-4)}
+_GENERAL: dict[str, tuple[float, ...]] = {"dopri5": (1e-2, 1e-4), "bosh3": (1e-2, 1e-4)}
 _STIFF: dict[str, tuple[float, ...]] = {"BDF": (1e-2, 1e-3), "LSODA": (1e-2, 1e-3)}
 
 
@@ -67,7 +67,7 @@ def work_and_precision(case: Case, *, stiff: bool = False) -> pd.DataFrame:
     The reference is RK4 at half of 1/sharpness in float64, the rest is in float32. General integrators are told the
     reference's length of the flow, as they know nothing of a loss at which to stop; Jacobians of the stiff ones are
     by finite differences, whose gradients count. They are given up where they take more gradients than RK4 at
-    1/sharpness, as some never end at kinks: then there is no error (NaN), and no smaller tolerance is tried.
+    2/sharpness, as some never end at kinks: then there is no error (NaN), and no smaller tolerance is tried.
     """
     reference = gradient_flow_solution(
         case.exact, case.start, method="rk4", step_factor=0.5, loss_tolerance=_LOSS_TOLERANCE, estimate_error=False
@@ -115,7 +115,7 @@ def work_and_precision(case: Case, *, stiff: bool = False) -> pd.DataFrame:
         measure(_PLAIN, tolerance, partial(by_us, tolerance=tolerance, linear_steps=False))
     for factor in _STEP_FACTORS:
         measure("rk4", factor, partial(by_us, method="rk4", step_factor=factor))
-    budget = rows[-1]["gradients"]
+    budget = min(row["gradients"] for row in rows if row["method"] == "rk4")
     others = [(method, case.loss, start, _torchdiffeq, settings) for method, settings in _GENERAL.items()]
     others += [(method, case.exact, case.start, _scipy, settings) for method, settings in _STIFF.items() if stiff]
     for method, loss, begin, solve, settings in others:
@@ -287,8 +287,9 @@ def markdown(table: pd.DataFrame, rates: Sequence[Mapping[str, Any]], sizes: pd.
         f"Each method at its cheapest setting whose error in GFS sharpness is at most {ACCURACY:g}, or, where kinks "
         "keep RK4 at 1/sharpness from that, at most what that reaches; where none is, its most accurate one (picture: "
         "`networks.png`). The reference is RK4 at half of 1/sharpness in float64. Gradients include the Hessian-vector "
-        "products of linear steps, which take up to twice as long, and leave out RK4's for its sharpness. "
-        "Those that know no sharpness are given up where they take more gradients than RK4 at 1/sharpness, or where "
+        "products of linear steps, which take up to twice as long, and leave out RK4's for its sharpness. At kinks "
+        "(all but tanh) no linear steps are taken, and it is chance that moves an error by some 1e-3. "
+        "Those that know no sharpness are given up where they take more gradients than RK4 at 2/sharpness, or where "
         "their steps become too short for the time to change.",
         "",
         "| network | method | setting | error | gradients | over ours | seconds | over ours |",
