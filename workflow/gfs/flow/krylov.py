@@ -65,7 +65,7 @@ class LinearFlow:
     def correction(self, time: float, remainder: Tensor) -> Tensor:
         """Return ``2 t phi_3(-t H) r`` for the remainder r, shape (P,): the velocity at the end less the model's.
 
-        Outside the space H counts as the median of the eigenvalues inside.
+        Outside the space H counts as the median of the eigenvalues inside, which underrates what is flatter there.
         """
         space = self.space
         inside = space.coordinates(remainder)
