@@ -330,7 +330,14 @@ def test_the_start_is_left_unchanged():
 
 @pytest.mark.parametrize(
     ("argument", "value"),
-    [("method", "euler"), ("loss_tolerance", 0.0), ("tolerance", 0.0), ("step_factor", -1.0), ("max_gradients", 0)],
+    [
+        ("method", "euler"),
+        ("loss_tolerance", 0.0),
+        ("tolerance", 0.0),
+        ("step_factor", -1.0),
+        ("step_factor", 3.0),
+        ("max_gradients", 0),
+    ],
 )
 def test_bad_arguments_are_refused(argument, value):
     with pytest.raises(ValueError, match=argument if argument != "method" else "unknown flow method 'euler'"):

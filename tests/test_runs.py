@@ -136,3 +136,17 @@ def test_a_gpu_that_is_not_there(network, monkeypatch):
 def test_unknown_models_are_refused():
     with pytest.raises(ValueError, match="unknown model 'linear'"):
         models.build({"model": "linear"}, {})
+
+
+def too_wide(inputs, targets, seed):
+    import torch
+
+    return torch.nn.Linear(2, 3)
+
+
+def test_a_model_of_ones_own_that_does_not_fit_its_data_is_named():
+    data = {"inputs": np.ones((4, 2), np.float32), "targets": np.ones((4, 1), np.float32)}
+    name = f"{__name__}:too_wide"
+    parameters = {"architecture": "custom", "factory": name, "seed": 0, "precision": "float32"}
+    with pytest.raises(UserError, match=f"the model that {name} returned does not fit its data: outputs have shape"):
+        models.Network(data, parameters)

@@ -22,6 +22,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
@@ -129,6 +130,8 @@ def networks(table: pd.DataFrame) -> Figure:
     panel_letters(axes[0])
     handles, labels = axes[0, 0].get_legend_handles_labels()
     labels = [label.partition(" (")[0] for label in labels]
+    handles.append(Patch(color=GFS_COLOUR, alpha=0.25, linewidth=0))
+    labels.append(r"error of $\phi$")
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
     return figure
 

@@ -28,8 +28,8 @@ class GFSSharpness:
             :func:`gfs.flow.gradient_flow_solution`).
         stopping_error: what it changes by from four times the loss tolerance to the tolerance. Where one slow direction
             is left, the distance to the end is proportional to the root of the loss, and what is still to come equals
-            what came on this way. For a flow that starts below that: twice what it changes by until the loss is a
-            quarter of what it is at the end.
+            what came on this way; where many are, more is to come. For a flow that starts below that: twice what it
+            changes by until the loss is a quarter of what it is at the end.
         eigenvalue_error: the residual of the eigenvalue; some eigenvalue lies within it.
         status: ``converged``, or why there is no value: that of the flow, ``eigenvalue not converged``, or ``negative
             curvature`` where the largest eigenvalue is not positive.
@@ -57,7 +57,7 @@ def gfs_sharpness(loss: Loss, parameters: Tensor, *, seed: int = 0, **flow: Any)
     Args:
         loss: maps a flat tensor of shape (P,) to a scalar tensor.
         parameters: the weights w.
-        seed: of the Lanczos start vector.
+        seed: of the Lanczos start vectors, of rk4's steps and of the sharpness.
         **flow: options of :func:`gfs.flow.gradient_flow_solution` but ``passing``, such as ``loss_tolerance``.
 
     Raises:

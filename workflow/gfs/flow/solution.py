@@ -31,7 +31,8 @@ Status = Literal["converged"] | Failure
 _PATIENCE = 1e9
 # How much coarser the flow is that the error is estimated by, in the tolerance of rkc and the step of rk4.
 _COARSER = {"rkc": 10.0, "rk4": 1.5}
-# RK4 is stable up to 2.78.
+# The step, in units of 1/sharpness, up to which RK4 is stable, and the largest of a coarser flow.
+_STABLE = 2.78
 _LARGEST_STEP_FACTOR = 2.5
 # An end whose loss is not the tolerance up to this is not interpolated.
 _SAME_LOSS = 1e-2
@@ -129,7 +130,7 @@ def gradient_flow_solution(
             exponential steps, or ``"rk4"``, the paper's, with steps proportional to 1/sharpness.
         loss_tolerance: the loss at which the flow is left. A flow that starts below it ends where it starts.
         tolerance: rkc: the local error of a step, relative to the norm of the weights.
-        step_factor: rk4: the step in units of 1/sharpness. Stable up to 2.78.
+        step_factor: rk4: the step in units of 1/sharpness; stable up to 2.78, accurate to a percent or so up to 1.
         sharpness_every: rk4: steps between sharpness estimates.
         linear_steps: rkc: where the flow is nearly linear, exponential steps in a Krylov space
             (:mod:`gfs.flow.krylov`), if they lead further for the same work.
@@ -144,7 +145,8 @@ def gradient_flow_solution(
             from 0 to 1 on the logarithmic scale of the loss.
 
     Raises:
-        ValueError: an unknown method, or a tolerance, step factor, interval or budget that is not positive.
+        ValueError: an unknown method, a tolerance, step factor, interval or budget that is not positive, or a step
+            factor above 2.78.
     """
     if method not in _COARSER:
         raise ValueError(f"unknown flow method {method!r}; choose one of {', '.join(map(repr, _COARSER))}")
@@ -157,6 +159,8 @@ def gradient_flow_solution(
     ]:
         if not value > 0:
             raise ValueError(f"{name} must be positive, found {value!r}")
+    if step_factor > _STABLE:
+        raise ValueError(f"step_factor must be at most {_STABLE}, where RK4 is stable, found {step_factor!r}")
     if any(not level > loss_tolerance for level in passing):
         raise ValueError(f"passing must be above loss_tolerance, {loss_tolerance!r}, found {list(passing)!r}")
 
