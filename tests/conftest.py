@@ -9,8 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from hypothesis import settings
+
+# The tensors of the tests are small: a second thread only makes the first wait, long where other work goes on beside.
+torch.set_num_threads(1)
 
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("untimed", deadline=None)
