@@ -62,6 +62,7 @@ CASES = [
     ((*FC, "factory"), "not_a_module_here:build", ["factory", "there is no not_a_module_here"]),
     ((*FC, "factory"), "build", ["factory", "'build'", "package.module:function"]),
     ((*FC, "flow", "tolerance"), 0.5, ["flow.tolerance", "0.5", "0.1 or less"]),
+    ((*FC, "flow", "linear_steps"), "no", ["flow.linear_steps", "'no' (text)", "true or false"]),
     (("data", "digits", "skip"), -1, ["data.digits.skip", "-1", "0 or more"]),
     (("figures", "figure6"), "regression", ["figures.figure6", "nearest: figure06"]),
     (("data", "digits", "source"), "digit", ["data.digits.source", "nearest: digits"]),
