@@ -108,6 +108,11 @@ class Lanczos:
         """Return ``V c``, shape (P,), for coordinates c of shape (k,)."""
         return self.basis.T @ torch.from_numpy(coordinates).to(self._basis)
 
+    def dominant(self) -> tuple[float, Tensor]:
+        """Return the eigenvalue of T of largest size and its vector in the space, shape (P,)."""
+        largest = int(np.argmax(np.abs(self.values)))
+        return float(self.values[largest]), self.combine(self.vectors[:, largest])
+
     def coordinates(self, vector: Tensor) -> Array:
         """Return ``V^T x``, shape (k,), for x of shape (P,)."""
         return (self.basis @ vector).double().cpu().numpy()

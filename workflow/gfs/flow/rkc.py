@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -70,9 +69,7 @@ class SpectralRadius:
                 space.extend()
         except FloatingPointError:
             raise FlowEnded("not finite") from None
-        largest = int(np.argmax(np.abs(space.values)))
-        self.rayleigh_quotient = float(space.values[largest])
-        self.direction = space.combine(space.vectors[:, largest])
+        self.rayleigh_quotient, self.direction = space.dominant()
         self._take(abs(self.rayleigh_quotient), point)
 
     def _take(self, size: float, point: Point) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
 from scipy.optimize import brentq
 from torch import Tensor
 
@@ -140,10 +139,7 @@ class ChebyshevKrylov:
             return None
         self._length = trial.time * trial.factor
         step = LinearStep(point, after, trial.time, flow, trial.correction)
-        largest = int(np.argmax(np.abs(flow.space.values)))
-        self._chebyshev.moved(
-            step, float(flow.space.values[largest]), flow.space.combine(flow.space.vectors[:, largest])
-        )
+        self._chebyshev.moved(step, *flow.space.dominant())
         flow.space.close()
         return step
 
