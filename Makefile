@@ -3,14 +3,20 @@
 SHELL := /bin/sh
 CORES ?= all
 SNAKEMAKE := .venv/bin/snakemake
+# For `make resume` and `make test-faults`: arguments for Snakemake, or for pytest.
+ARGS ?=
 SPEED := scalar_speed regression_speed network_speed
 
-.PHONY: figures install test lint benchmark environment clean
+.PHONY: figures resume install test test-faults lint benchmark environment clean
 .DEFAULT_GOAL := figures
 
 figures: install
 	$(SNAKEMAKE) --cores $(CORES)
 	@echo "Done: the figures are in figures/, the claims in results/claims.md."
+
+# After Snakemake was killed: `make resume ARGS="figure06 --configfile my.yaml"` goes on with that command.
+resume: install
+	.venv/bin/python workflow/resume.py --cores $(CORES) $(ARGS)
 
 install: .venv/installed
 
@@ -20,8 +26,13 @@ install: .venv/installed
 	@touch $@
 	@command -v uv > /dev/null || echo "Installed. For 'uv run snakemake' in README.md write .venv/bin/snakemake."
 
+# One file a worker: the small pipeline run of tests/test_workflow.py is made once.
 test: install
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n auto --dist loadfile
+
+# Processes killed at random, full disks, damaged files: some minutes. What needs root says so where there is none.
+test-faults: install
+	.venv/bin/python -m pytest -n auto --dist loadfile -rs tests/faults $(ARGS)
 
 lint: install
 	.venv/bin/ruff check

@@ -1,17 +1,10 @@
-"""Fixtures shared by the tests: a small copy of the project to run the workflow in."""
-
-import os
-import re
-import shutil
-import subprocess
-import sys
-from dataclasses import dataclass
-from pathlib import Path
+"""Fixtures shared by the tests."""
 
 import pytest
 import torch
 import yaml
 from hypothesis import settings
+from project import ROOT, copy_project
 
 # The tensors of the tests are small: a second thread only makes the first wait, long where other work goes on beside.
 torch.set_num_threads(1)
@@ -19,48 +12,6 @@ torch.set_num_threads(1)
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
-
-ROOT = Path(__file__).resolve().parents[1]
-TINY = ROOT / "tests" / "tiny.yaml"
-PARTS = ["Snakefile", "config.yaml", "config", "envs", "examples", "workflow"]
-
-
-@dataclass(frozen=True)
-class Project:
-    """A copy of the project, in which snakemake is run as a user would."""
-
-    folder: Path
-
-    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run snakemake with the small configuration and return what it printed."""
-        return self.run("--configfile", str(TINY), "--", *arguments)
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
-        # Threads that wait must not spin: beside other work on the machine that takes ten times as long.
-        environment = {**os.environ, "COLUMNS": "200", "OMP_WAIT_POLICY": "PASSIVE"}
-        return subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=840, check=False
-        )
-
-    def planned(self, *arguments: str) -> set[str]:
-        """Return the rules that a dry run would execute."""
-        result = self.run("--dry-run", "--quiet", "host", "--configfile", str(TINY), *arguments)
-        assert result.returncode == 0, result.stdout + result.stderr
-        return set(re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):$", result.stdout + result.stderr, re.MULTILINE))
-
-
-def copy_project(folder: Path) -> Project:
-    """Copy what the workflow consists of, without results."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for part in PARTS:
-        source = ROOT / part
-        if source.is_dir():
-            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy2(source, folder / part)
-    (folder / "profiles").symlink_to("workflow/profiles")
-    return Project(folder)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 import yaml
-from conftest import ROOT
+from project import ROOT
 
 from gfs import configuration
 from gfs.configuration import ConfigurationError

@@ -6,7 +6,7 @@ import random
 
 import pytest
 import yaml
-from conftest import ROOT
+from project import ROOT
 
 from gfs import configuration
 from gfs.configuration import ConfigurationError

@@ -2,6 +2,11 @@
 
 import json
 import math
+import os
+import platform
+import resource
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -123,3 +128,62 @@ def test_every_byte_counts(tmp_path):
         path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
         with pytest.raises(UserError):
             files.read_tensors(path)
+
+
+def test_what_a_killed_process_left_half_written_is_removed_by_the_next(tmp_path):
+    code = """
+import os, signal, sys
+from pathlib import Path
+from gfs import files
+write = files.whole_folder if sys.argv[1] == "folder" else files.whole_file
+with write(Path(sys.argv[2]) / sys.argv[3]) as temporary:
+    temporary.exists() or temporary.touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    for kind, name in (("file", "t.txt"), ("folder", "checkpoints")):
+        subprocess.run([sys.executable, "-c", code, kind, str(tmp_path), name], check=False)
+        (left,) = tmp_path.glob(".*.part*")
+        write = files.whole_folder if kind == "folder" else files.whole_file
+        with write(tmp_path / name) as temporary:
+            assert left not in tmp_path.iterdir()
+            temporary.exists() or temporary.touch()
+        assert list(tmp_path.glob(".*")) == []
+
+
+def test_what_another_process_is_writing_is_left_alone(tmp_path):
+    temporary = tmp_path / f".t.{platform.node()}-{os.getppid()}.part.json"
+    temporary.touch()
+    files.write_json(tmp_path / "t.json", {})
+    assert temporary.exists()
+
+
+@pytest.fixture
+def full_disk():
+    """No file may grow beyond 1 kB: what the system says then is what a full disk says, but for its name."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+WRITES = {
+    "table.parquet": lambda path: files.write_table(
+        path, pd.DataFrame({"x": np.random.default_rng(0).random(9999)}), {}
+    ),
+    "x.safetensors": lambda path: files.write_tensors(path, {"weights": np.arange(9999.0)}, {}),
+    "claims.json": lambda path: files.write_json(path, list(range(9999))),
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_a_full_disk_is_named_and_the_old_file_stays(tmp_path, full_disk, name):
+    (tmp_path / name).write_text("old")
+    with pytest.raises(UserError, match=rf"cannot write {tmp_path / name}: .*Nothing half-written was kept"):
+        WRITES[name](tmp_path / name)
+    assert (tmp_path / name).read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_other_errors_are_not_taken_for_those_of_the_disk(tmp_path):
+    with pytest.raises(KeyError), files.whole_file(tmp_path / "t.txt"):
+        raise KeyError("x")

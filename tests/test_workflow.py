@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pandas as pd
 import pytest
 import yaml
-from conftest import TINY
+from project import TINY
 
 from gfs import checkpoints, configuration, files
 

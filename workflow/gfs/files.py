@@ -1,23 +1,26 @@
 """Results on disk: Parquet tables, safetensors and JSON, each whole or not there at all.
 
-A file is written beside its place under a temporary name and then renamed. Every table and tensor file has a sidecar
+A file is written beside its place under a temporary name and then renamed; what a process that was killed left of one
+is removed when the next writes it. Every table and tensor file has a sidecar
 with its provenance, ``name.json`` beside ``name.parquet`` or ``name.safetensors``.
 """
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import math
 import os
+import platform
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from gfs.errors import UserError
@@ -28,35 +31,41 @@ if TYPE_CHECKING:
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that becomes ``path`` if the block succeeds, and vanishes if not."""
+    """Yield a temporary path beside ``path`` that becomes ``path`` if the block succeeds, and vanishes if not.
+
+    Raises:
+        UserError: it cannot be written, as on a full disk.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=f".part{path.suffix}", dir=path.parent)
-    os.close(descriptor)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _writing(path):
+        temporary = _temporary(path)
+        try:
+            yield temporary
+            temporary.chmod(0o666 & ~_umask())
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def whole_folder(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary folder beside ``path`` that takes its place if the block succeeds, and vanishes if not."""
+    """Yield a temporary folder beside ``path`` that takes its place if the block succeeds, and vanishes if not.
+
+    Raises:
+        UserError: it cannot be written, as on a full disk.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
-    try:
-        yield temporary
-        temporary.chmod(0o777 & ~_umask())
-        shutil.rmtree(path, ignore_errors=True)
-        temporary.replace(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with _writing(path):
+        temporary = _temporary(path)
+        temporary.mkdir()
+        try:
+            yield temporary
+            shutil.rmtree(path, ignore_errors=True)
+            temporary.replace(path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def link_or_copy(source: Path, target: Path) -> None:
@@ -135,6 +144,33 @@ def sha256(path: str | Path) -> str:
     """Return the SHA-256 of the file at ``path`` in hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _temporary(path: Path) -> Path:
+    """Return a name beside ``path`` that only this process uses, after removing those of processes that are no more."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    host = platform.node()
+    before, after = f".{path.stem}.{host}-", f".part{path.suffix}"
+    for left in path.parent.glob(f"{glob.escape(before)}*{glob.escape(after)}"):
+        process = left.name.removeprefix(before).removesuffix(after)
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+    return path.with_name(f"{before}{os.getpid()}{after}")
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turn what the system says against writing ``path`` into an error that names it."""
+    try:
+        yield
+    except Exception as error:
+        # safetensors has an error of its own for this, and is not imported for it.
+        if not isinstance(error, OSError) and "I/O error" not in str(error):
+            raise
+        raise UserError(
+            f"cannot write {path}: {error}. Nothing half-written was kept; once there is room, and leave to write, "
+            "give the same command again"
+        ) from error
 
 
 def _write_sidecar(path: str | Path, provenance: Mapping[str, Any]) -> None:

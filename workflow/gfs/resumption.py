@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -19,12 +20,15 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gfs import files, provenance
+from gfs import files, locks, provenance
 from gfs.errors import UserError
 
 Array = NDArray[Any]
 
 _STATE = "state.safetensors"
+_LOCK = ".training.lock"
+# One that outlived its workflow ends within a second; this is for one that another workflow started.
+_SECONDS_TO_WAIT = 600
 # Tensors of the model's own have this before their names.
 _MODEL = "model."
 
@@ -75,6 +79,16 @@ class Unfinished:
         self.folder = _folder(folder)
         self.checkpoints = self.folder / "checkpoints"
         self._identity = _digest(json.dumps({**identity, "source": _source()}, sort_keys=True, default=str).encode())
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Train this run in the block while no other process does.
+
+        Raises:
+            UserError: another one still does after ten minutes.
+        """
+        with locks.held(self.folder.parent / _LOCK, "this run is being trained", seconds=_SECONDS_TO_WAIT):
+            yield
 
     def save(self, state: State) -> None:
         """Replace the state."""

@@ -40,39 +40,43 @@ def train(
     multiples of ``checkpoint_every`` and, unless the run diverged, the last; ``index.json`` in their folder lists the
     files. Both appear when the run has ended; on the way there is :class:`gfs.resumption.Unfinished`, from which a run
     of the same ``identity`` goes on at its last checkpoint file, and ends with the same numbers.
+
+    Raises:
+        UserError: another process trains this run, or what is to be written cannot be.
     """
     unfinished = Unfinished(Path(trajectory).parent, identity)
-    saved = unfinished.load()
-    state = saved.resumed() if saved else State.start(model.to_numpy(model.initial))
-    model.restore(state.model)
-    writer = CheckpointWriter(unfinished.checkpoints, model.checkpoints_per_file, record, state.names)
-    iterates = gradient_descent(
-        model.loss_and_gradient,
-        model.from_numpy(state.weights),
-        learning_rate,
-        loss_tolerance=loss_tolerance,
-        max_iterations=max_iterations,
-        first_iteration=max(state.iteration, 0),
-    )
-    losses, sharpness, status = state.losses.tolist(), state.sharpness.tolist(), "running"
-    if saved:
-        next(iterates)  # its row is there
-    with progress.bar(max_iterations, "training", done=len(losses)) as bar:
-        for iterate in iterates:
-            status, last = iterate.status, iterate.status != "running"
-            wanted = iterate.iteration % sharpness_every == 0 or last
-            losses.append(iterate.loss)
-            sharpness.append(model.sharpness(iterate.weights) if wanted and status != "diverged" else math.nan)
-            if status != "diverged" and (iterate.iteration % checkpoint_every == 0 or last):
-                weights = model.to_numpy(iterate.weights)
-                if writer.add(iterate, weights) and not last:
-                    reached = (weights, np.array(losses), np.array(sharpness), model.state(), tuple(writer.names))
-                    unfinished.save(State(*reached, state.resumed_at))
-            bar.set_postfix_str(f"loss {iterate.loss:.3g}", refresh=False)
-            bar.update(0 if last else 1)
-    table = _trajectory(losses, sharpness, status, learning_rate)
-    files.write_table(trajectory, table, {**record(), "resumed_at": state.resumed_at})
-    writer.close(status, Path(checkpoints))
+    with unfinished.alone():
+        saved = unfinished.load()
+        state = saved.resumed() if saved else State.start(model.to_numpy(model.initial))
+        model.restore(state.model)
+        writer = CheckpointWriter(unfinished.checkpoints, model.checkpoints_per_file, record, state.names)
+        iterates = gradient_descent(
+            model.loss_and_gradient,
+            model.from_numpy(state.weights),
+            learning_rate,
+            loss_tolerance=loss_tolerance,
+            max_iterations=max_iterations,
+            first_iteration=max(state.iteration, 0),
+        )
+        losses, sharpness, status = state.losses.tolist(), state.sharpness.tolist(), "running"
+        if saved:
+            next(iterates)  # its row is there
+        with progress.bar(max_iterations, "training", done=len(losses)) as bar:
+            for iterate in iterates:
+                status, last = iterate.status, iterate.status != "running"
+                wanted = iterate.iteration % sharpness_every == 0 or last
+                losses.append(iterate.loss)
+                sharpness.append(model.sharpness(iterate.weights) if wanted and status != "diverged" else math.nan)
+                if status != "diverged" and (iterate.iteration % checkpoint_every == 0 or last):
+                    weights = model.to_numpy(iterate.weights)
+                    if writer.add(iterate, weights) and not last:
+                        reached = (weights, np.array(losses), np.array(sharpness), model.state(), tuple(writer.names))
+                        unfinished.save(State(*reached, state.resumed_at))
+                bar.set_postfix_str(f"loss {iterate.loss:.3g}", refresh=False)
+                bar.update(0 if last else 1)
+        table = _trajectory(losses, sharpness, status, learning_rate)
+        files.write_table(trajectory, table, {**record(), "resumed_at": state.resumed_at})
+        writer.close(status, Path(checkpoints))
 
 
 def _trajectory(losses: list[float], sharpness: list[float], status: str, learning_rate: float) -> pd.DataFrame:

@@ -1,35 +1,99 @@
 """What every adapter needs around its work: the package on the path, the job's log, errors without a traceback."""
 
+import errno
+import os
+import signal
 import sys
-from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+
+import psutil
 
 # In an environment of Snakemake's own making (conda) the package is not installed.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from gfs.errors import UserError
 
+# Ctrl-C ends a job at once, in the middle of an import or of long work in C as well: nothing half-written counts.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+SECONDS_BETWEEN_LOOKS = 1
+SHELLS = {"bash", "dash", "sh", "zsh"}
+# What no program can help: a disk that is full or read-only.
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
+
 
 def run(main: Callable[[Any], None], snakemake: Any) -> None:
     """Call ``main(snakemake)`` with all output in the job's log; a user's mistake ends it with its message alone."""
-    with (
-        Path(snakemake.log[0]).open("w", encoding="utf-8", buffering=1) as log,
-        redirect_stdout(log),
-        redirect_stderr(log),
-    ):
+    with _log(snakemake.log[0]) as log, redirect_stdout(log), redirect_stderr(log):
+        _end_with_the_workflow(log)
         try:
             main(snakemake)
         except UserError as error:
-            print(f"error: {error}", file=log)
-            sys.exit(1)
+            _end(f"error: {error}", log)
+        except OSError as error:
+            # The log may be what could not be written.
+            _end(f"error: {error}" if error.errno in DISK_ERRORS else traceback.format_exc(), log)
         except Exception:
             # The log takes the traceback too: on a cluster it is all there is to look at.
-            import traceback
+            _end(traceback.format_exc(), log)
 
-            traceback.print_exc(file=log)
-            sys.exit(1)
+
+@contextmanager
+def _log(path: str) -> Iterator[TextIO]:
+    try:
+        # Line by line, so that it can be watched.
+        log = Path(path).open("w", encoding="utf-8", buffering=1)  # noqa: SIM115 - closed below
+    except OSError as error:
+        sys.exit(f"error: cannot write the log {path}: {error.strerror}; mend that and give the same command again")
+    try:
+        yield log
+    finally:
+        try:
+            log.close()
+        except OSError as error:
+            print(f"error: cannot write the log {path}: {error.strerror}", file=sys.__stderr__)
+
+
+def _end(message: str, log: TextIO) -> None:
+    try:
+        print(message, file=log)
+    except OSError:
+        print(message, file=sys.__stderr__)
+    sys.exit(1)
+
+
+def _end_with_the_workflow(log: TextIO) -> None:
+    """End this process when the one that started it is gone.
+
+    A job that outlives a workflow that was killed computes for nobody, beside the one that is started in its place.
+    """
+    driver = psutil.Process().parent()
+    while driver is not None and driver.name() in SHELLS:
+        driver = driver.parent()
+    threading.Thread(target=_watch, args=(driver, log), daemon=True).start()
+
+
+def _watch(driver: psutil.Process | None, log: TextIO) -> None:
+    while _is_at_work(driver):
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    try:
+        print("the workflow that started this job is gone, so it ends; give the same command again to go on", file=log)
+    finally:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _is_at_work(driver: psutil.Process | None) -> bool:
+    try:
+        # Once killed it may stay as a zombie until its own parent looks after it.
+        return driver is not None and driver.is_running() and driver.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def read_table(paths: Any) -> tuple[str, Any]:

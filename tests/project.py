@@ -1,0 +1,51 @@
+"""A small copy of the project, in which the workflow is run as a user would."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = ROOT / "tests" / "tiny.yaml"
+PARTS = ["Snakefile", "config.yaml", "config", "envs", "examples", "workflow"]
+
+
+@dataclass(frozen=True)
+class Project:
+    """A copy of the project, in which snakemake is run as a user would."""
+
+    folder: Path
+
+    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run snakemake with the small configuration and return what it printed."""
+        return self.run("--configfile", str(TINY), "--", *arguments)
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+        # Threads that wait must not spin: beside other work on the machine that takes ten times as long.
+        environment = {**os.environ, "COLUMNS": "200", "OMP_WAIT_POLICY": "PASSIVE"}
+        return subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=840, check=False
+        )
+
+    def planned(self, *arguments: str) -> set[str]:
+        """Return the rules that a dry run would execute."""
+        result = self.run("--dry-run", "--quiet", "host", "--configfile", str(TINY), *arguments)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return set(re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):$", result.stdout + result.stderr, re.MULTILINE))
+
+
+def copy_project(folder: Path) -> Project:
+    """Copy what the workflow consists of, without results."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, folder / part)
+    (folder / "profiles").symlink_to("workflow/profiles")
+    return Project(folder)
