@@ -7,12 +7,13 @@ import platform
 import resource
 import subprocess
 import sys
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from gfs import files, provenance
+from gfs import files, mending, provenance
 from gfs.errors import UserError
 
 
@@ -68,7 +69,7 @@ def test_same_content_same_bytes(tmp_path):
     assert files.sha256(tmp_path / "a.parquet") == files.sha256(tmp_path / "b.parquet")
 
 
-@pytest.mark.parametrize("read", [files.read_table, files.read_tensors, files.read_json])
+@pytest.mark.parametrize("read", [files.read_table, files.read_tensors, files.read_record])
 def test_unreadable_files_are_named_with_the_mend(tmp_path, read):
     path = tmp_path / "broken.parquet"
     path.write_bytes(b"{broken")
@@ -87,8 +88,8 @@ def test_a_broken_checkpoint_asks_for_the_training_to_be_done_again(tmp_path):
 @pytest.fixture
 def written(tmp_path):
     """A table and a tensor file with what reads them."""
-    files.write_table(tmp_path / "t.parquet", pd.DataFrame({"loss": [1.0, 2.0]}), {})
-    files.write_tensors(tmp_path / "x.safetensors", {"weights": np.arange(4.0)}, {})
+    files.write_table(tmp_path / "t.parquet", pd.DataFrame({"loss": [1.0, 2.0]}), {"rate": 0.1})
+    files.write_tensors(tmp_path / "x.safetensors", {"weights": np.arange(4.0)}, {"rate": 0.1})
     return [(tmp_path / "t.parquet", files.read_table), (tmp_path / "x.safetensors", files.read_tensors)]
 
 
@@ -110,7 +111,17 @@ def break_sidecar(path):
     files.sidecar(path).write_text("{}")
 
 
-@pytest.mark.parametrize("damage", [cut, alter, lose_sidecar, break_sidecar])
+def empty(path):
+    path.write_bytes(b"")
+
+
+def alter_sidecar(path):
+    """Its parameters, which say where the numbers come from, are part of it."""
+    text = files.sidecar(path).read_text()
+    files.sidecar(path).write_text(text.replace('"rate": 0.1', '"rate": 0.2'))
+
+
+@pytest.mark.parametrize("damage", [cut, alter, empty, lose_sidecar, break_sidecar, alter_sidecar])
 def test_what_is_not_what_was_written_is_never_used(written, damage):
     for path, read in written:
         read(path)
@@ -187,3 +198,53 @@ def test_a_full_disk_is_named_and_the_old_file_stays(tmp_path, full_disk, name):
 def test_other_errors_are_not_taken_for_those_of_the_disk(tmp_path):
     with pytest.raises(KeyError), files.whole_file(tmp_path / "t.txt"):
         raise KeyError("x")
+
+
+def test_every_byte_of_a_record_counts(tmp_path):
+    """But for white space between its values, and for the name of the checksum, without which it is an older one."""
+    path = tmp_path / "x.json"
+    record = {"rate": 0.1, "seed": None, "versions": {"numpy": "2.4.6"}, "runs": [1, 2], "largest": math.inf}
+    files.write_record(path, record)
+    content, written = path.read_bytes(), files.read_record(path)
+    assert written == {**record, "largest": "inf"}
+    name = content.index(b"record_sha256")
+    unnoticed = {}
+    for place in range(len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        with suppress(UserError):
+            unnoticed[place] = files.read_record(path)
+    assert {*unnoticed} <= {*range(name, name + len("record_sha256"))}
+    assert all({key: found.get(key) for key in written} == written for found in unnoticed.values())
+
+
+def test_a_record_of_an_earlier_version_is_read(tmp_path):
+    (tmp_path / "old.json").write_text(json.dumps({"sha256": "0", "parameters": {}}))
+    assert files.read_record(tmp_path / "old.json") == {"sha256": "0", "parameters": {}}
+
+
+TYPED = "/opt/env/bin/snakemake"
+
+
+@pytest.mark.parametrize(
+    ("typed", "again"),
+    [
+        (
+            [TYPED, "figure06", "--configfile", "my.yaml"],
+            f"{TYPED} figure06 --configfile my.yaml --forcerun a/b.parquet",
+        ),
+        (
+            [TYPED, "--configfile", "my.yaml", "--", "all"],
+            f"{TYPED} --configfile my.yaml --forcerun a/b.parquet -- all",
+        ),
+        ([TYPED, "-n", "--config", "scale=my own"], f"{TYPED} --config 'scale=my own' --forcerun a/b.parquet"),
+        (["/site-packages/snakemake/__main__.py", "-c2"], f"{sys.executable} -m snakemake -c2 --forcerun a/b.parquet"),
+        (["/usr/bin/pytest", "-x"], "snakemake --forcerun a/b.parquet"),
+    ],
+)
+def test_the_mend_is_the_user_s_own_command_and_what_to_make_again(monkeypatch, tmp_path, typed, again):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "environ", {})
+    mending.remember_command(typed)
+    assert mending.command("a/b.parquet") == again
+    mending.remember_command(["/x/snakemake", "--mode", "remote"])  # that of a job on a cluster
+    assert mending.command("a/b.parquet") == again

@@ -110,7 +110,7 @@ def test_the_sidecar_says_where_a_run_was_resumed(tmp_path):
     interrupt(tmp_path, network, 23)
     interrupt(tmp_path, network, 10)
     train(tmp_path, network())
-    assert files.read_json(tmp_path / "trajectory.json")["resumed_at"] == [20, 25]
+    assert files.read_provenance(tmp_path / "trajectory.parquet")["resumed_at"] == [20, 25]
 
 
 def test_forgotten_once_collected(tmp_path):
@@ -137,7 +137,10 @@ def replace_in(path, before, after):
     [
         (lambda folder: flip_a_byte(folder / "state.safetensors"), "is damaged"),
         (lambda folder: replace_in(folder / "state.safetensors", b"0000010", b"0000011"), "is damaged"),
-        (lambda folder: (folder / "checkpoints" / "0000005.json").write_text("[]"), "list indices"),
+        (
+            lambda folder: (folder / "checkpoints" / "0000005.json").write_text("[]"),
+            "0000005.json is not what was written",
+        ),
         (lambda folder: (folder / "state.safetensors").write_bytes(b"short"), "Error"),
         (lambda folder: (folder / "state.safetensors").unlink(), "No such file"),
         (lambda folder: flip_a_byte(folder / "checkpoints" / "0000010.safetensors"), "checkpoint 0000010.safetensors"),

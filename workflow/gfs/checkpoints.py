@@ -21,9 +21,17 @@ INDEX = "index.json"
 
 
 def checkpoint_files(checkpoints: str | Path) -> list[Path]:
-    """Return the checkpoint files that a finished training wrote, in order of iteration."""
+    """Return the checkpoint files that a finished training wrote, in order of iteration.
+
+    Raises:
+        UserError: the list of them, or one of them, is missing, or the list is not what was written.
+    """
     folder = Path(checkpoints)
-    return [folder / name for name in files.read_json(folder / INDEX)["files"]]
+    listed = [folder / name for name in files.read_record(folder / INDEX)["files"]]
+    for path in listed:
+        if not path.exists():
+            raise files.unreadable(path, "it is not there")
+    return listed
 
 
 class CheckpointWriter:
@@ -60,7 +68,7 @@ class CheckpointWriter:
             for name in self.names:
                 for path in (self.folder / name, files.sidecar(self.folder / name)):
                     files.link_or_copy(path, temporary / path.name)
-            files.write_json(temporary / INDEX, {"files": self.names, "status": status})
+            files.write_record(temporary / INDEX, {"files": self.names, "status": status})
 
     def _flush(self) -> None:
         if not self.iterations:

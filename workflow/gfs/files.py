@@ -1,8 +1,9 @@
 """Results on disk: Parquet tables, safetensors and JSON, each whole or not there at all.
 
 A file is written beside its place under a temporary name and then renamed; what a process that was killed left of one
-is removed when the next writes it. Every table and tensor file has a sidecar
-with its provenance, ``name.json`` beside ``name.parquet`` or ``name.safetensors``.
+is removed when the next writes it. Every table and tensor file has a sidecar with its provenance, ``name.json`` beside
+``name.parquet`` or ``name.safetensors``, which holds the file's checksum and one of its own: what is not what was
+written is never used.
 """
 
 from __future__ import annotations
@@ -23,10 +24,13 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
+from gfs import mending
 from gfs.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd  # a second to import: only tables need it
+
+_OWN_CHECKSUM = "record_sha256"
 
 
 @contextmanager
@@ -97,7 +101,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
     import pandas as pd
 
     with _named_in_errors(path):
-        _check(path)
+        check(path)
         return pd.read_parquet(path)
 
 
@@ -119,8 +123,18 @@ def read_tensors(path: str | Path) -> dict[str, NDArray[Any]]:
     from safetensors.numpy import load_file
 
     with _named_in_errors(path):
-        _check(path)
+        check(path)
         return load_file(path)
+
+
+def read_provenance(path: str | Path) -> dict[str, Any]:
+    """Read the sidecar of a table or tensor file.
+
+    Raises:
+        UserError: it is missing, is not readable, or is not what was written.
+    """
+    with _named_in_errors(path):
+        return _record(sidecar(path))
 
 
 def write_json(path: str | Path, content: Any) -> None:
@@ -130,14 +144,40 @@ def write_json(path: str | Path, content: Any) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def read_json(path: str | Path) -> Any:
-    """Read a JSON file.
+def write_record(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Write a mapping as JSON with a checksum of its own."""
+    ready = _json_ready(content)
+    write_json(path, {**ready, _OWN_CHECKSUM: _digest(ready)})
+
+
+def read_record(path: str | Path) -> dict[str, Any]:
+    """Read what :func:`write_record` wrote.
 
     Raises:
-        UserError: the file is missing or is not JSON.
+        UserError: the file is missing, is not readable, or is not what was written.
     """
     with _named_in_errors(path):
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return _record(Path(path))
+
+
+def check(path: str | Path) -> None:
+    """Hold a table or tensor file against the checksum in its sidecar.
+
+    Raises:
+        OSError, ValueError: either is missing or is not what was written.
+    """
+    found = sha256(path)  # a file that is missing is named before its sidecar
+    if found != _record(sidecar(path)).get("sha256"):
+        raise ValueError(f"its checksum is not the one in {sidecar(path).name}, so it is not what was written")
+
+
+def unreadable(path: str | Path, reason: object) -> UserError:
+    """Return the error that names a file which cannot be used, and the command that makes it again."""
+    path = Path(path)
+    # The checkpoints of a run are made together with its trajectory, so they can only be made again together.
+    made_with = path.parent.with_name("trajectory.parquet") if path.parent.name == "checkpoints" else path
+    again = mending.command(made_with)
+    return UserError(f"cannot read {path}: {reason}. To make it again, and what depends on it, run: {again}")
 
 
 def sha256(path: str | Path) -> str:
@@ -174,29 +214,30 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 def _write_sidecar(path: str | Path, provenance: Mapping[str, Any]) -> None:
-    write_json(sidecar(path), {"file": Path(path).name, "sha256": sha256(path), **provenance})
+    write_record(sidecar(path), {"file": Path(path).name, "sha256": sha256(path), **provenance})
 
 
-def _check(path: str | Path) -> None:
-    """Hold the file against the checksum in its sidecar."""
-    found = sha256(path)  # a file that is missing is named before its sidecar
-    expected = json.loads(sidecar(path).read_text(encoding="utf-8"))["sha256"]
-    if found != expected:
-        raise ValueError(f"its checksum is not the one in {sidecar(path).name}, so it is not what was written")
+def _record(path: Path) -> dict[str, Any]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ValueError(f"{path.name} is not what was written")
+    # Those of earlier versions have none.
+    checksum = content.pop(_OWN_CHECKSUM, None)
+    if checksum is not None and checksum != _digest(content):
+        raise ValueError(f"the checksum of {path.name} is not the one in it, so it is not what was written")
+    return content
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
 @contextmanager
 def _named_in_errors(path: str | Path) -> Iterator[None]:
-    path = Path(path)
     try:
         yield
     except Exception as error:
-        # The checkpoints of a run are made together with its trajectory, so they can only be made again together.
-        made_with = path.parent.with_name("trajectory.parquet") if path.parent.name == "checkpoints" else path
-        raise UserError(
-            f"cannot read {path}: {error}. To make it again, and what depends on it, give your snakemake command "
-            f"--forcerun {made_with}"
-        ) from error
+        raise unreadable(path, error) from error
 
 
 def _json_ready(content: Any) -> Any:

@@ -21,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gfs import files, locks, provenance
-from gfs.errors import UserError
 
 Array = NDArray[Any]
 
@@ -120,7 +119,7 @@ class Unfinished:
             return None
         try:
             state = self._load()
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError, UserError) as error:
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             print(f"training from the start: {error}")
             shutil.rmtree(self.folder, ignore_errors=True)
             return None
@@ -139,9 +138,10 @@ class Unfinished:
             raise ValueError("what an earlier one left is of other parameters, data, versions or code")
         names = tuple(json.loads(metadata["names"]))
         for name in names:
-            path = self.checkpoints / name
-            if files.read_json(files.sidecar(path))["sha256"] != files.sha256(path):
-                raise ValueError(f"checkpoint {name}, which an earlier one left, is damaged")
+            try:
+                files.check(self.checkpoints / name)
+            except (OSError, ValueError) as error:
+                raise ValueError(f"checkpoint {name}, which an earlier one left, is damaged: {error}") from error
         return State(
             tensors["weights"],
             tensors["losses"],

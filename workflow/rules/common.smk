@@ -9,9 +9,23 @@ from snakemake.exceptions import WorkflowError
 # The package is importable here and in cluster jobs even where it is not installed.
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
 
-from gfs import configuration
+from gfs import configuration, mending, yaml_files
 from gfs.checkpoints import checkpoint_files
 from gfs.errors import UserError
+
+mending.remember_command()
+
+# Before Snakemake reads them, for it says neither the file nor the line.
+CONFIGURATION_FILES = [path for path in ["config.yaml", *workflow.overwrite_configfiles] if os.path.lexists(path)]
+try:
+    for path in CONFIGURATION_FILES:
+        yaml_files.read(path)
+except UserError as error:
+    raise WorkflowError(str(error))
+
+
+configfile: "config.yaml"
+
 
 try:
     configuration.check(config, Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")

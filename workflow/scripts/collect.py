@@ -5,7 +5,7 @@ from gfs import files, provenance
 
 
 def main(snakemake):
-    runs = {path: files.read_json(files.sidecar(path))["parameters"] for path in snakemake.input.runs}
+    runs = {path: files.read_provenance(path)["parameters"] for path in snakemake.input.runs}
     record = provenance.recorder({"runs": runs})
     _, table = _job.read_table(snakemake.input.runs)
     files.write_table(snakemake.output.table, table, record())

@@ -11,7 +11,7 @@ def main(snakemake):
     made_from = [snakemake.input.trajectory, *snakemake.input.gfs]
     parameters = {**snakemake.params.labels}
     for path in made_from[:2]:
-        parameters |= files.read_json(files.sidecar(path))["parameters"]
+        parameters |= files.read_provenance(path)["parameters"]
     record = provenance.recorder(parameters, seed=snakemake.params.labels["seed"])
     trajectory = files.read_table(snakemake.input.trajectory)
     gfs_tables = [files.read_table(path) for path in snakemake.input.gfs]

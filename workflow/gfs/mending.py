@@ -1,0 +1,41 @@
+"""The command that makes a damaged file again, as a user can paste it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+# Set by the workflow for its jobs, whose own command line is another where a cluster runs them.
+_COMMAND = "GFS_SNAKEMAKE_COMMAND"
+
+_DRY_RUN = ("-n", "-np", "-pn", "--dry-run", "--dryrun")
+
+
+def remember_command(arguments: Sequence[str] | None = None) -> None:
+    """Keep the command line by which Snakemake was called, for the jobs that this process starts."""
+    os.environ.setdefault(_COMMAND, json.dumps(_as_typed(list(sys.argv if arguments is None else arguments))))
+
+
+def command(path: str | Path) -> str:
+    """Return the user's own command with what makes it make ``path`` again; outside a workflow for all targets."""
+    words = [word for word in json.loads(os.environ.get(_COMMAND, '["snakemake"]')) if word not in _DRY_RUN]
+    # What follows -- are targets, and --forcerun takes all words up to there.
+    place = words.index("--") if "--" in words else len(words)
+    return shlex.join([*words[:place], "--forcerun", str(path), *words[place:]])
+
+
+def _as_typed(arguments: list[str]) -> list[str]:
+    program = Path(arguments[0])
+    if program.name == "__main__.py" and program.parent.name == "snakemake":
+        return [_shortened(Path(sys.executable)), "-m", "snakemake", *arguments[1:]]
+    if program.name == "snakemake":
+        return [_shortened(program), *arguments[1:]]
+    return ["snakemake"]  # through its API
+
+
+def _shortened(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
