@@ -60,6 +60,11 @@ CASES = [
     ((*FC, "architecture"), "resnet20", [f"{'.'.join(FC)}.channels", "needed for resnet20"]),
     ((*FC, "architecture"), "custom", [f"{'.'.join(FC)}.factory", "needed for custom"]),
     ((*FC, "factory"), "not_a_module_here:build", ["factory", "there is no not_a_module_here"]),
+    (
+        (*FC, "factory"),
+        "examples.own_model:modle",
+        ["fc-hardtanh-digits.factory", "'examples.own_model:modle'", "own_model: data, model", "nearest: model"],
+    ),
     ((*FC, "factory"), "build", ["factory", "'build'", "package.module:function"]),
     ((*FC, "flow", "tolerance"), 0.5, ["flow.tolerance", "0.5", "0.1 or less"]),
     ((*FC, "flow", "linear_steps"), "no", ["flow.linear_steps", "'no' (text)", "true or false"]),
@@ -151,6 +156,57 @@ def test_more_images_than_a_file_has(config, tmp_path):
     text = message(config)
     assert "data.own.images" in text
     assert "4 or less" in text
+
+
+def module(folder, source):
+    """A module of a user's own in the working folder, which leaves a file behind if it is run."""
+    name = f"own_{abs(hash(source))}"
+    (folder / f"{name}.py").write_text(f"open('was_run', 'w').close()\n{source}")
+    return name
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def build(): pass",
+        "class build: pass",
+        "from torch.nn import Linear as build",
+        "if True:\n    build = lambda: None",
+        "try:\n    import nothing\nexcept ImportError:\n    def build(): pass",
+        "from elsewhere import *",
+        "def __getattr__(name): return print",
+        "globals()['build'] = print",
+        "import sys; sys.modules[__name__].build = print",
+        "def make():\n    global build",
+    ],
+)
+def test_a_function_that_may_be_there_is_accepted_without_running_its_module(config, tmp_path, monkeypatch, source):
+    monkeypatch.chdir(tmp_path)
+    config["data"]["own"] = {"source": "custom", "factory": f"{module(tmp_path, source)}:build"}
+    configuration.check(config, SCHEMA)
+    assert not (tmp_path / "was_run").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("import torch", "it has none"),
+        ("def built(): pass", "nearest: built"),
+        ("def outer():\n    def build(): pass", "outer"),
+        ("class A:\n    def build(self): pass", "allowed: a function of"),
+        ("build()", "it has none"),
+        ("def build(:", "line 2"),
+    ],
+)
+def test_a_function_that_is_not_there_is_refused_without_running_its_module(
+    config, tmp_path, monkeypatch, source, says
+):
+    monkeypatch.chdir(tmp_path)
+    config["data"]["own"] = {"source": "custom", "factory": f"{module(tmp_path, source)}:build"}
+    text = message(config)
+    assert "data.own.factory" in text
+    assert says in text
+    assert not (tmp_path / "was_run").exists()
 
 
 @pytest.mark.parametrize(("section", "key"), [("data", "source"), ("experiments", "model")])

@@ -456,10 +456,24 @@ def _refused_path(path: str) -> str:
 def _missing_functions(config: Config) -> Iterator[str]:
     for section in ("experiments", "data"):
         for name, settings in config[section].items():
-            if "factory" in settings and not plugins.is_findable(settings["factory"]):
-                module = settings["factory"].partition(":")[0]
-                allowed = f"a module that can be imported from the working folder {Path.cwd()}; there is no {module}"
-                yield _problem(f"{section}.{name}.factory", repr(settings["factory"]), allowed)
+            if "factory" in settings:
+                yield from _missing_function(f"{section}.{name}.factory", settings["factory"])
+
+
+def _missing_function(where: str, factory: str) -> Iterator[str]:
+    module, _, function = factory.partition(":")
+    if not plugins.is_findable(factory):
+        allowed = f"a module that can be imported from the working folder {Path.cwd()}; there is no {module}"
+        yield _problem(where, repr(factory), allowed)
+        return
+    try:
+        others = plugins.instead_of(factory)
+    except UserError as error:
+        yield _problem(where, repr(factory), f"a module that can be imported: {error}")
+        return
+    if others is not None:
+        allowed = f"a function of {module}: {_names(others) or 'it has none'}"
+        yield _problem(where, repr(factory), allowed, function, others)
 
 
 def _too_few_images(config: Config) -> Iterator[str]:

@@ -92,7 +92,7 @@ def custom(factory: str, options: Mapping[str, Any]) -> tuple[Array, Array]:
     Raises:
         UserError: a factory that cannot be imported or returns something else.
     """
-    returned = plugins.load(factory)(**options)
+    returned = plugins.call(factory, **options)
     wanted = "two arrays of numbers, inputs (N, ...) and targets (N, K), one-hot for classes"
     try:
         inputs, targets = (np.asarray(values, dtype=np.float32) for values in returned)
@@ -100,6 +100,10 @@ def custom(factory: str, options: Mapping[str, Any]) -> tuple[Array, Array]:
         raise UserError(f"{factory} must return {wanted}: {error}") from error
     if targets.ndim != 2 or inputs.ndim < 2 or len(inputs) != len(targets) or not len(inputs):
         raise UserError(f"{factory} must return {wanted}; found shapes {inputs.shape} and {targets.shape}")
+    for name, values in (("inputs", inputs), ("targets", targets)):
+        wrong = np.argwhere(~np.isfinite(values))
+        if len(wrong):
+            raise UserError(f"{factory} must return finite numbers; {name}{wrong[0].tolist()} is {values[*wrong[0]]}")
     return inputs, targets
 
 

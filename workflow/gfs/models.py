@@ -174,18 +174,19 @@ class Network:
         precision = {"float32": torch.float32, "float64": torch.float64}[parameters["precision"]]
         inputs = torch.from_numpy(data["inputs"]).to(device, precision)
         targets = torch.from_numpy(data["targets"]).to(device, precision)
-        self.loss, self.initial = networks.flat_loss(*networks.build(parameters, inputs, targets), targets)
-        if parameters["architecture"] == "custom":
-            self._require_a_loss(parameters["factory"])
+        module = networks.build(parameters, inputs, targets)
+        try:
+            self.loss, self.initial = networks.flat_loss(*module, targets)
+            if parameters["architecture"] == "custom":
+                self.loss(self.initial)
+        except (ValueError, RuntimeError, TypeError) as error:
+            if parameters["architecture"] != "custom":
+                raise
+            factory = parameters["factory"]
+            raise UserError(f"the model that {factory} returned does not fit its data: {error}") from error
         self.seed: int = parameters["seed"]
         self.flow: Mapping[str, Any] = parameters.get("flow", {})
         self._top_vector: Any = None
-
-    def _require_a_loss(self, factory: str) -> None:
-        try:
-            self.loss(self.initial)
-        except (ValueError, RuntimeError, TypeError) as error:
-            raise UserError(f"the model that {factory} returned does not fit its data: {error}") from error
 
     def loss_and_gradient(self, w: Any) -> tuple[float, Any]:
         from gfs import flow

@@ -30,7 +30,7 @@ def build(parameters: Mapping[str, Any], inputs: Tensor, targets: Tensor) -> tup
     """
     architecture, seed = parameters["architecture"], parameters["seed"]
     if architecture == "custom":
-        module = plugins.load(parameters["factory"])(inputs, targets, seed=seed, **parameters.get("options", {}))
+        module = plugins.call(parameters["factory"], inputs, targets, seed=seed, **parameters.get("options", {}))
         if not isinstance(module, nn.Module):
             raise UserError(f"{parameters['factory']} returned {type(module).__name__}, not a torch.nn.Module")
         return module.to(inputs), inputs
