@@ -47,6 +47,13 @@ _WORDS = {
     "svhn": "SVHN",
 }
 
+# What the status of a gradient flow solution says that is no end of an integrated flow.
+_WITHOUT_FLOW = {
+    "does not exist": "no solution",
+    "certificate failed": "no certified solution",
+    "overflow": "solution overflows",
+}
+
 _PALETTE = sns.color_palette("colorblind")
 SHARPNESS_COLOUR = _PALETTE[0]
 GFS_COLOUR = _PALETTE[1]
@@ -150,7 +157,7 @@ def _written_out(experiment: str) -> str:
 
 def loss_panel(axes: Axes, run: pd.DataFrame, label: str = "training loss $L$") -> None:
     """Draw the loss on a logarithmic scale."""
-    finite = run[run["loss"] > 0]
+    finite = run[(run["loss"] > 0) & np.isfinite(run["loss"])]
     axes.semilogy(finite["iteration"], finite["loss"], color=LOSS_COLOUR, linewidth=0.7)
     axes.set_ylabel(label)
     _mark_divergence(axes, run)
@@ -232,6 +239,7 @@ def bifurcation_panel(
     axes.plot(units, iterates["product"], color=DESCENT_COLOUR, markersize=max(1.6, 0.8 * size), **points)
     axes.plot([], [], ".", color=DESCENT_COLOUR, markersize=4, label="gradient descent")
     threshold_mark(axes, 2 / threshold)
+    note_ending(axes, iterates)
     axes.set_xlabel(r"GFS sharpness $\phi(w^{(t)})$ in units of $2/\eta$")
     axes.set_ylabel(r"product $\pi(w^{(t)})$")
 
@@ -247,6 +255,8 @@ def note(axes: Axes, text: str, *, corner: str = "lower left") -> None:
 def distance_note(iterates: pd.DataFrame, *, prefix: str = "") -> str:
     """Say how far the products above 2/eta are from those that the orbits end in, and two steps from two of the map."""
     above = above_threshold(iterates)
+    if not len(above):
+        return r"no iterate above $2/\eta$"
     median, far = above[f"{prefix}distance"].quantile([0.5, 0.95])
     error = root_mean_square(above[f"{prefix}two_step_error"])
     return (
@@ -298,9 +308,8 @@ def save(figure: Figure, *paths: str | Path) -> None:
 
 def _mark_unfinished_flows(axes: Axes, run: pd.DataFrame) -> None:
     unfinished = run[run["gfs_status"].notna() & (run["gfs_status"] != "converged")]
-    without_flow = unfinished["gfs_status"].isin(["does not exist", "certificate failed"]).all()
-    label = "no solution" if without_flow else "flow unfinished"
     if len(unfinished):
+        kinds = dict.fromkeys(_WITHOUT_FLOW.get(status, "flow unfinished") for status in unfinished["gfs_status"])
         axes.plot(
             unfinished["iteration"],
             [0.02] * len(unfinished),
@@ -309,16 +318,32 @@ def _mark_unfinished_flows(axes: Axes, run: pd.DataFrame) -> None:
             marker="x",
             markersize=3.5,
             linestyle="",
-            label=label,
+            label=", ".join(kinds),
         )
+
+
+def ending(run: pd.DataFrame) -> str:
+    """Return how a run that diverged did so, in words; empty for any other."""
+    last = run.iloc[-1]
+    if last["status"] != "diverged":
+        return ""
+    if last["iteration"] > 0:
+        return f"diverged at {last['iteration']}"
+    return f"diverged at its start: loss {last['loss']:.3g}" if "loss" in run else "diverged at its start"
+
+
+def note_ending(axes: Axes, run: pd.DataFrame) -> None:
+    """Say in a panel without an axis of iterations that its run diverged."""
+    if said := ending(run):
+        note(axes, f"gradient descent {said}", corner="upper right")
 
 
 def _mark_divergence(axes: Axes, run: pd.DataFrame) -> None:
     last = run.iloc[-1]
-    if last["status"] == "diverged":
+    if said := ending(run):
         axes.axvline(last["iteration"], color="0.5", linewidth=0.8)
         axes.annotate(
-            f"diverged at {last['iteration']}",
+            said,
             (last["iteration"], 0.5),
             xycoords=axes.get_xaxis_transform(),
             xytext=(-3, 0),

@@ -74,9 +74,21 @@ def train(
                         unfinished.save(State(*reached, state.resumed_at))
                 bar.set_postfix_str(f"loss {iterate.loss:.3g}", refresh=False)
                 bar.update(0 if last else 1)
+        if status == "diverged":
+            print(_said_of_divergence(losses))
         table = _trajectory(losses, sharpness, status, learning_rate)
         files.write_table(trajectory, table, {**record(), "resumed_at": state.resumed_at})
         writer.close(status, Path(checkpoints))
+
+
+def _said_of_divergence(losses: Sequence[float]) -> str:
+    loss, last = f"{losses[-1]:.3g}", len(losses) - 1
+    if last:
+        return f"diverged at iterate {last}, where the loss is {loss}: the run ends there and is recorded as such"
+    return (
+        f"diverged at its start: the loss of the initial weights is {loss}, before any step. The model, its initial "
+        "weights or its data need a look; the run has no checkpoints and is recorded as diverged"
+    )
 
 
 def _trajectory(losses: list[float], sharpness: list[float], status: str, learning_rate: float) -> pd.DataFrame:

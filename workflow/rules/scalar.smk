@@ -45,6 +45,7 @@ rule plane_start:
 
 rule gpgd:
     input:
+        trajectory=f"{RUN}/trajectory.parquet",
         checkpoints=run_checkpoints,
     output:
         iterates=f"{RUN}/gpgd/iterates.parquet",

@@ -11,12 +11,14 @@ POINTS = 200
 
 
 def draw(iterates):
-    w = iterates[["w1", "w2"]].to_numpy()
+    w = iterates[["w1", "w2"]].dropna().to_numpy()
+    w = w[np.isfinite(scalar.gradient_flow_solution(w)).all(axis=1)]
     learning_rate = 2 / iterates["threshold"].iloc[0]
     figure, axes = plt.subplots(figsize=(plotting.COLUMN_WIDTH, 3.1))
     solutions = scalar.gradient_flow_solution(w)
     colours = plt.get_cmap("viridis")(np.linspace(0, 0.9, shown := min(len(w), 12)))
-    edge = np.linspace(0.9 * solutions[:, 0].min(), 1.06 * max(solutions[:, 0].max(), w[:, 0].max()), POINTS)
+    drawn = np.concatenate([solutions[:, 0], w[:, 0], [] if len(w) else [0.5, 2]])  # of no iterate, some minima
+    edge = np.linspace(0.9 * drawn[: len(w) or None].min(), 1.06 * drawn.max(), POINTS)
     axes.plot(edge, 1 / edge, color="black", linewidth=1.0, label="minima, $w_1 w_2 = 1$")
     stable = edge[edge**2 + edge**-2 <= 2 / learning_rate]
     axes.plot(stable, 1 / stable, color=plotting.GFS_COLOUR, linewidth=3.5, alpha=0.35, solid_capstyle="butt",
@@ -29,6 +31,7 @@ def draw(iterates):
     axes.plot([], [], color="0.4", linewidth=0.8, label="gradient flow from each")
     axes.plot([], [], "D", color="0.4", markersize=3.2, linestyle="", label="gradient flow solution")
     axes.set(xlabel="$w_1$", ylabel="$w_2$")
+    plotting.note_ending(axes, iterates)
     plotting.legend_above(axes)
     return figure
 

@@ -1,7 +1,6 @@
 """Rule figure03: sharpness at convergence, by where gradient descent started."""
 
 import matplotlib.pyplot as plt
-import numpy as np
 
 import _job
 from gfs import plotting
@@ -15,7 +14,7 @@ def draw(plane):
     figure, axes = plt.subplots(figsize=(plotting.COLUMN_WIDTH, 2.6))
     axes.set_facecolor(plotting.DIVERGED_COLOUR)
     mesh = axes.pcolormesh(units, products, matrix, cmap="viridis", vmax=1.0, shading="nearest", rasterized=True)
-    beyond = "max" if np.nanmax(matrix) > 1 else "neither"
+    beyond = "max" if (matrix > 1).any() else "neither"
     figure.colorbar(mesh, extend=beyond, label=r"final sharpness in units of $2/\eta$")
     axes.plot([], [], "s", color=plotting.DIVERGED_COLOUR, markersize=5, label="diverges")
     plotting.threshold_mark(axes, 2 / plane["threshold"].iloc[0])

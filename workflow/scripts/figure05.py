@@ -62,13 +62,26 @@ def changes(axes, figure, runs):
     axes.set_xscale("symlog", linthresh=10)
     axes.set_xlim(left=0)
     axes.set_yscale("symlog", linthresh=1e-8)
-    largest = points["change"].max()
-    axes.set_ylim(min(points["change"].min() * 2, -1e-7), max(2 * largest, 1e-7))
     axes.set_ylabel(r"change $\phi(w^{(t+1)}) / \phi(w^{(t)}) - 1$")
-    exponent = math.floor(math.log10(abs(largest)))
-    value = rf"{largest / 10**exponent:.1f} \cdot 10^{{{exponent}}}"
-    axes.set_title(rf"{points['run'].nunique()} runs; largest change ${value}$", fontsize=7)
+    axes.set_title("; ".join([f"{runs['run'].nunique()} runs", *endings(runs), largest_change(points)]), fontsize=7)
+    if len(points):
+        low, high = points["change"].min(), points["change"].max()
+        axes.set_ylim(min(low * 2, -1e-7), max(2 * high, 1e-7))
     figure.colorbar(shown, ax=axes, label=r"$\phi$ in units of $2/\eta$")
+
+
+def endings(runs):
+    """How many runs diverged, if any did."""
+    diverged = (runs.groupby("run")["status"].last() == "diverged").sum()
+    return [f"{diverged} diverged"] if diverged else []
+
+
+def largest_change(points):
+    largest = points["change"].max()
+    if not (np.isfinite(largest) and largest):
+        return "no change"
+    exponent = math.floor(math.log10(abs(largest)))
+    return rf"largest change ${largest / 10**exponent:.1f} \cdot 10^{{{exponent}}}$"
 
 
 def lazy_to_rich(axes, scales):
@@ -77,9 +90,12 @@ def lazy_to_rich(axes, scales):
         run = scales[scales["initial_scale"] == value]
         colour = plt.get_cmap("viridis")(0.9 * i / max(1, len(values) - 1))
         phi = run["gfs_sharpness"] / run["threshold"]
-        axes.plot(run["iteration"], phi, color=colour, linewidth=1.0, label=f"{value:g}")
-        end = "o" if run["status"].iloc[-1] == "converged" else ">"
-        axes.plot(run["iteration"].iloc[-1], phi.iloc[-1], end, color=colour, markersize=3)
+        status = run["status"].iloc[-1]
+        said = f" ({status})" if status in ("diverged", "not started") else ""
+        axes.plot(run["iteration"], phi, color=colour, linewidth=1.0, label=f"{value:g}{said}")
+        end = {"converged": "o", "diverged": "x"}.get(status, ">")
+        last = phi.last_valid_index() if phi.notna().any() else phi.index[-1]
+        axes.plot(run["iteration"][last], phi[last], end, color=colour, markersize=3)
     axes.axhline(1, label=r"$2/\eta$", **plotting.THRESHOLD_LINE)
     axes.set_xscale("symlog", linthresh=10)
     axes.set_xlim(left=0)

@@ -1,5 +1,7 @@
 """Rule figure08: the end of figure 2b: the sharpness comes to rest slightly below 2/eta."""
 
+import numpy as np
+
 import _job
 from gfs import plotting
 
@@ -15,7 +17,8 @@ def draw(table):
     threshold = run["threshold"].iloc[0]
     axes[0].set_ylim(threshold * (1 - 1.5 * CLOSE), threshold * (1 + 1.5 * CLOSE))
     final = run["gfs_sharpness"].iloc[-1]
-    plotting.note(axes[0], rf"final sharpness {final / threshold:.4f} of $2/\eta$", corner="upper right")
+    if np.isfinite(final):
+        plotting.note(axes[0], rf"final sharpness {final / threshold:.4f} of $2/\eta$", corner="upper right")
     return figure
 
 

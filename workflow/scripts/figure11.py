@@ -16,7 +16,7 @@ def draw(iterates, orbits):
     axes[0].plot(units[chaotic], iterates["product"][chaotic], ".", color=plotting.CHAOTIC_COLOUR, markersize=2,
                  markeredgewidth=0, rasterized=True)  # fmt: skip
     axes[0].plot([], [], ".", color=plotting.CHAOTIC_COLOUR, markersize=4, label="gradient descent, chaotic")
-    for panel in axes:
+    for panel in axes if len(inside) else []:
         panel.axvspan(inside.min(), inside.max(), color=plotting.INVARIANT_SET_COLOUR, alpha=0.15, linewidth=0)
     axes[0].plot([], [], "s", color=plotting.INVARIANT_SET_COLOUR, alpha=0.3, markersize=5, label=r"in $S^D_\eta$")
     plotting.legend_above(axes[0])

@@ -6,14 +6,19 @@ import _job
 from gfs import files, provenance
 from gfs.scalar import bifurcation
 
+# Of a run that diverged at its start: two weights, as the figure in the plane looks for.
+NO_CHECKPOINTS = {"iteration": np.empty(0, dtype=np.int64), "weights": np.empty((0, 2))}
+
 
 def main(snakemake):
     settings, eta = snakemake.params.gpgd, snakemake.params.learning_rate
     record = provenance.recorder({**settings, "learning_rate": eta})
-    blocks = [files.read_tensors(path) for path in snakemake.input.checkpoints]
+    trajectory = files.read_table(snakemake.input.trajectory)
+    blocks = [files.read_tensors(path) for path in snakemake.input.checkpoints] or [NO_CHECKPOINTS]
     iterations = np.concatenate([block["iteration"] for block in blocks])
     weights = np.concatenate([block["weights"] for block in blocks])
     iterates, orbits = bifurcation.beside_descent(iterations, weights, eta, **settings)
+    iterates = bifurcation.with_ending(iterates, trajectory)
     files.write_table(snakemake.output.iterates, iterates, record())
     files.write_table(snakemake.output.orbits, orbits, record())
 

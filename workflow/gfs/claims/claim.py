@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -85,14 +85,35 @@ def _evaluated(claim: Claim, tables: Mapping[str, tuple[str | Path, pd.DataFrame
     path, table = tables[claim.table]
     measured = float(claim.measure(table))
     remark = claim.remark(table) if claim.remark else None
+    reasons = [*without_numbers(table)]
+    if math.isnan(measured):
+        remark = "the results leave nothing to judge it by"
     return row | {
         "expected": f"{claim.relation} {claim.expected:g}",
         "measured": None if math.isnan(measured) else measured,
         "tolerance": claim.tolerance,
         "verdict": claim.verdict(measured),
         "source": str(path),
-        "note": "the results leave nothing to judge it by" if math.isnan(measured) else remark,
+        "note": "; ".join([*([remark] if remark else []), *reasons]) or None,
     }
+
+
+def without_numbers(table: pd.DataFrame) -> Iterator[str]:
+    """Say which runs of a table diverged, and at how many iterates no GFS sharpness was found and why."""
+    if "run" in table and "status" in table:
+        ends = table.sort_values("iteration", kind="stable").groupby(["experiment", "run"], sort=False).last()
+        diverged = ends[ends["status"] == "diverged"]
+        if len(diverged):
+            (experiment, run), at = diverged.index[0], diverged["iteration"].iloc[0]
+            others = "" if len(diverged) == 1 else f", such as {experiment} {run} at iterate {at}"
+            which = f"{len(diverged)} of {len(ends)} runs" if others else f"{experiment} {run}"
+            yield f"{which} diverged{others or f' at iterate {at}'}"
+    if "gfs_status" in table:
+        found = table["gfs_status"].dropna()
+        missing = found[found != "converged"]
+        if len(missing):
+            kinds = ", ".join(f"{status}: {count}" for status, count in missing.value_counts().items())
+            yield f"no GFS sharpness at {len(missing)} of {len(found)} iterates ({kinds})"
 
 
 def markdown(results: list[dict[str, Any]]) -> str:

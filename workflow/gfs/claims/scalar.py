@@ -199,7 +199,7 @@ def _from_above(plane: pd.DataFrame) -> pd.DataFrame:
 
 def _judged(iterates: pd.DataFrame, column: str) -> pd.Series:
     """A column above 2/eta, what is not finite as infinite; the last two iterates have no two steps after them."""
-    return above_threshold(iterates.iloc[:-2])[column].fillna(math.inf)
+    return above_threshold(iterates[iterates["product"].notna()].iloc[:-2])[column].fillna(math.inf)
 
 
 CLAIMS: tuple[Claim, ...] = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from gfs import data
 from gfs.descent import gradient_descent
-from gfs.models import SquaredRegressionRun
+from gfs.models import GFSPoint, SquaredRegressionRun
 from gfs.regression.flattest import flattest_sharpness
 
 if TYPE_CHECKING:
@@ -52,12 +53,18 @@ def _flattest(X: NDArray[Any], y: NDArray[Any]) -> float:
 def scales(
     data_set: Mapping[str, Any], seed: int, values: Sequence[float], start: float, stop: Mapping[str, Any]
 ) -> Iterator[pd.DataFrame]:
-    """Yield a table per initialisation scale; the step size makes the GFS sharpness begin at ``start`` times 2/eta."""
+    """Yield a table per initialisation scale; the step size makes the GFS sharpness begin at ``start`` times 2/eta.
+
+    Where the start has no GFS sharpness there is no step size either: its table is that start, ``not started``.
+    """
     X, y = data.gaussian(**data_set, seed=seed)
     for value in values:
         model = SquaredRegressionRun({"X": X, "y": y}, value)
         (point,) = model.gfs(model.initial[None])
-        table = follow({"X": X, "y": y}, value, start * 2 / point.gfs_sharpness, stop)
+        if math.isfinite(point.gfs_sharpness):
+            table = follow({"X": X, "y": y}, value, start * 2 / point.gfs_sharpness, stop)
+        else:
+            table = _not_started(model, point)
         yield table.assign(run=f"scale{value!r}", seed=seed, initial_scale=value)
 
 
@@ -95,6 +102,14 @@ def follow(
             "threshold": 2 / learning_rate,
         }
     )
+
+
+def _not_started(model: SquaredRegressionRun, point: GFSPoint) -> pd.DataFrame:
+    import pandas as pd
+
+    row = {"experiment": "regression", "iteration": 0, "loss": model.loss_and_gradient(model.initial)[0]}
+    row |= {"gfs_sharpness": math.nan, "gfs_status": point.status, "status": "not started"}
+    return pd.DataFrame([row | {"learning_rate": math.nan, "threshold": math.nan}])
 
 
 def eight(table: pd.DataFrame) -> list[pd.DataFrame]:

@@ -10,6 +10,7 @@ An orbit is periodic if its last products repeat, and chaotic if they do not and
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -158,6 +159,20 @@ def beside_descent(
         columns = dict.fromkeys(columns, np.full(len(x), np.nan))
     table |= {f"zhu_{name}": values for name, values in columns.items()}
     return pd.DataFrame(table), pd.concat(found, ignore_index=True)
+
+
+def with_ending(iterates: pd.DataFrame, trajectory: pd.DataFrame) -> pd.DataFrame:
+    """Return the iterates with a column ``status``, and with a last one, of no numbers, if the run diverged there."""
+    import pandas as pd
+
+    status = trajectory.set_index("iteration")["status"]
+    known = iterates.assign(status=status.reindex(iterates["iteration"]).to_numpy(dtype=object))
+    last = trajectory.iloc[-1]
+    if last["status"] != "diverged":
+        return known
+    row: dict[Any, Any] = {name: 0 if dtype.kind in "bi" else math.nan for name, dtype in known.dtypes.items()}
+    row |= {"iteration": last["iteration"], "threshold": last["threshold"], "status": "diverged"}
+    return pd.concat([known, pd.DataFrame([row]).astype(known.dtypes.to_dict())], ignore_index=True)
 
 
 def above_threshold(iterates: pd.DataFrame) -> pd.DataFrame:
