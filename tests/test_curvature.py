@@ -104,6 +104,23 @@ def test_overflow_is_an_error_not_a_number():
         curvature.sharpness(lambda w: (w * torch.inf).square().sum(), torch.ones(3))
 
 
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("tolerance", "1e-4"),
+        ("tolerance", float("nan")),
+        ("tolerance", 0),
+        ("max_products", -1),
+        ("max_products", 10.5),
+        ("basis_size", 0),
+        ("start", torch.ones(4)),
+    ],
+)
+def test_bad_arguments_are_refused(argument, value):
+    with pytest.raises((TypeError, ValueError), match=f"{argument} must"):
+        curvature.sharpness(quadratic([1.0, 2.0, 3.0]), torch.ones(3, dtype=torch.float64), **{argument: value})
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("eigenvalues", [[1.69], [-0.279], [1.0, 1.5], [2.0, -3.0, 0.5]])
 @pytest.mark.parametrize("size", [13, 50])

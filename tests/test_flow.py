@@ -337,8 +337,33 @@ def test_the_start_is_left_unchanged():
         ("step_factor", -1.0),
         ("step_factor", 3.0),
         ("max_gradients", 0),
+        ("max_gradients", -5),
+        ("max_gradients", 1e5),
+        ("max_gradients", math.inf),
+        ("sharpness_every", True),
+        ("loss_tolerance", math.nan),
+        ("loss_tolerance", "1e-5"),
+        ("tolerance", "0.1"),
+        ("tolerance", math.inf),
+        ("tolerance", None),
+        ("linear_steps", "false"),
+        ("estimate_error", 0),
     ],
 )
 def test_bad_arguments_are_refused(argument, value):
-    with pytest.raises(ValueError, match=argument if argument != "method" else "unknown flow method 'euler'"):
+    says = argument if argument != "method" else "unknown flow method 'euler'"
+    with pytest.raises((TypeError, ValueError), match=says):
         flow.gradient_flow_solution(scalar_loss, torch.ones(2), **{argument: value})
+    with pytest.raises((TypeError, ValueError), match=says):
+        flow.gfs_sharpness(scalar_loss, torch.ones(2), **{argument: value})
+
+
+@pytest.mark.parametrize("weights", [[1.0, 2.0], torch.ones(2, 1), torch.ones(0), torch.ones(2, dtype=torch.int64)])
+def test_weights_that_are_not_flat_numbers_are_refused(weights):
+    with pytest.raises((TypeError, ValueError), match="parameters must be"):
+        flow.gfs_sharpness(scalar_loss, weights)
+
+
+def test_whole_numbers_of_numpy_are_fine():
+    options = {"max_gradients": np.int64(1000), "loss_tolerance": np.float32(1e-4)}
+    assert flow.gradient_flow_solution(scalar_loss, torch.tensor([1.5, 0.8]), **options).converged

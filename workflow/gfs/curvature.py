@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gfs.arguments import require_counts, require_positive, require_weights
 from gfs.lanczos import Lanczos, half_random, random_direction
 
 Loss = Callable[[Tensor], Tensor]
@@ -95,7 +96,14 @@ def sharpness(
 
     Raises:
         FloatingPointError: a Hessian-vector product is not finite.
+        TypeError, ValueError: a tolerance or budget that is no positive number, weights that are not flat, or a start
+            of another shape.
     """
+    require_weights(parameters=parameters)
+    require_positive(tolerance=tolerance)
+    require_counts(max_products=max_products, basis_size=basis_size)
+    if start is not None and start.shape != parameters.shape:
+        raise ValueError(f"start must have the shape of the parameters, found {tuple(start.shape)}")
     product = hessian_vector_product(loss, parameters)
     vector = random_direction(parameters, seed) if start is None else half_random(start, seed)
     size = min(basis_size, parameters.numel())

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gfs.arguments import require_positive
 from gfs.curvature import Loss, Sharpness, sharpness
 from gfs.flow.solution import FlowSolution, gradient_flow_solution
 
@@ -61,9 +62,11 @@ def gfs_sharpness(loss: Loss, parameters: Tensor, *, seed: int = 0, **flow: Any)
         **flow: options of :func:`gfs.flow.gradient_flow_solution` but ``passing``, such as ``loss_tolerance``.
 
     Raises:
-        ValueError: as there.
+        TypeError, ValueError: as there.
     """
-    earlier = _EARLIER * flow.get("loss_tolerance", 1e-5)
+    tolerance = flow.get("loss_tolerance", 1e-5)
+    require_positive(loss_tolerance=tolerance)
+    earlier = _EARLIER * tolerance
     solution = gradient_flow_solution(loss, parameters, seed=seed, passing=[earlier], **flow)
     nothing = GFSSharpness(math.nan, math.nan, math.nan, math.nan, solution.status, solution, None)
     if not solution.converged:

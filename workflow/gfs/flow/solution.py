@@ -16,6 +16,7 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
+from gfs.arguments import require_counts, require_flags, require_positive, require_weights
 from gfs.curvature import Loss
 from gfs.flow.gradients import Failure, FlowEnded, Gradients, Point
 from gfs.flow.rk4 import RungeKutta4
@@ -145,20 +146,15 @@ def gradient_flow_solution(
             from 0 to 1 on the logarithmic scale of the loss.
 
     Raises:
-        ValueError: an unknown method, a tolerance, step factor, interval or budget that is not positive, or a step
-            factor above 2.78.
+        TypeError, ValueError: an unknown method, a tolerance, step factor, interval or budget that is no positive
+            number, a step factor above 2.78, a switch that is neither true nor false, weights that are not flat.
     """
     if method not in _COARSER:
         raise ValueError(f"unknown flow method {method!r}; choose one of {', '.join(map(repr, _COARSER))}")
-    for name, value in [
-        ("loss_tolerance", loss_tolerance),
-        ("tolerance", tolerance),
-        ("step_factor", step_factor),
-        ("sharpness_every", sharpness_every),
-        ("max_gradients", max_gradients),
-    ]:
-        if not value > 0:
-            raise ValueError(f"{name} must be positive, found {value!r}")
+    require_weights(parameters=parameters)
+    require_positive(loss_tolerance=loss_tolerance, tolerance=tolerance, step_factor=step_factor)
+    require_counts(sharpness_every=sharpness_every, max_gradients=max_gradients)
+    require_flags(linear_steps=linear_steps, estimate_error=estimate_error)
     if step_factor > _STABLE:
         raise ValueError(f"step_factor must be at most {_STABLE}, where RK4 is stable, found {step_factor!r}")
     if any(not level > loss_tolerance for level in passing):
