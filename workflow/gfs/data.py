@@ -142,7 +142,7 @@ def _downloaded_svhn(root: Path) -> RawImages:
     from torchvision.datasets import SVHN
 
     url, _, md5 = SVHN.split_list["train"]
-    contents = loadmat(download(url, md5, root))
+    contents = loadmat(download(url, md5, root), variable_names=["X", "y"])
     pixels = contents["X"].transpose(3, 2, 0, 1) / 255.0
     # The file writes the digit zero as class 10.
     return _with_own_statistics(pixels, contents["y"].ravel().astype(int) % 10, "the full training set")
