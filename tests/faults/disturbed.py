@@ -59,7 +59,7 @@ class Pipeline:
 
     def wait_for_silence(self) -> None:
         """Wait until no process works in the folder."""
-        wait_until(lambda: not list(_processes_in(self.folder)), "processes outlive their workflow", seconds=20)
+        wait_until(lambda: not list(_processes_in(self.folder)), "processes outlive their workflow", seconds=60)
 
     def checksums(self) -> dict[str, str]:
         """Return the SHA-256 of every table and tensor file."""

@@ -31,7 +31,6 @@ DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
 def run(main: Callable[[Any], None], snakemake: Any) -> None:
     """Call ``main(snakemake)`` with all output in the job's log; a user's mistake ends it with its message alone."""
     with _log(snakemake.log[0]) as log, redirect_stdout(log), redirect_stderr(log):
-        _end_with_the_workflow(log)
         try:
             main(snakemake)
         except UserError as error:
@@ -68,7 +67,7 @@ def _end(message: str, log: TextIO) -> None:
     sys.exit(1)
 
 
-def _end_with_the_workflow(log: TextIO) -> None:
+def _end_with_the_workflow() -> None:
     """End this process when the one that started it is gone.
 
     A job that outlives a workflow that was killed computes for nobody, beside the one that is started in its place.
@@ -76,24 +75,32 @@ def _end_with_the_workflow(log: TextIO) -> None:
     driver = psutil.Process().parent()
     while driver is not None and driver.name() in SHELLS:
         driver = driver.parent()
-    threading.Thread(target=_watch, args=(driver, log), daemon=True).start()
+    threading.Thread(target=_watch, args=(driver,), daemon=True).start()
 
 
-def _watch(driver: psutil.Process | None, log: TextIO) -> None:
+def _watch(driver: psutil.Process | None) -> None:
     while _is_at_work(driver):
         time.sleep(SECONDS_BETWEEN_LOOKS)
     try:
-        print("the workflow that started this job is gone, so it ends; give the same command again to go on", file=log)
+        print(
+            "the workflow that started this job is gone, so it ends; give the same command again to go on", flush=True
+        )
     finally:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _is_at_work(driver: psutil.Process | None) -> bool:
     try:
-        # Once killed it may stay as a zombie until its own parent looks after it.
-        return driver is not None and driver.is_running() and driver.status() != psutil.STATUS_ZOMBIE
+        if driver is None or not driver.is_running() or driver.status() == psutil.STATUS_ZOMBIE:
+            return False
+        # The first process takes over those whose parents are gone; in a container it may be the workflow itself.
+        return driver.pid != 1 or any("snakemake" in word for word in driver.cmdline())
     except psutil.NoSuchProcess:
         return False
+
+
+# Before the imports of the adapter, which take seconds.
+_end_with_the_workflow()
 
 
 def read_table(paths: Any) -> tuple[str, Any]:
