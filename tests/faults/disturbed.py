@@ -77,10 +77,10 @@ class Pipeline:
         path = self.folder / f"losses.{rule}"
         return dict(Counter(map(int, path.read_text().split()))) if path.exists() else {}
 
-    def computing(self, *rules: str) -> list[psutil.Process]:
-        """Return the running scripts of these rules that have imported what they need and are at their work."""
-        begun = {process for rule in rules for process in self.losses_asked_for(rule)}
-        return [job for job in self.jobs(*rules) if job.pid in begun]
+    def computing(self, *rules: str, losses: int = 1) -> list[psutil.Process]:
+        """Return the running scripts of these rules that have asked for so many losses."""
+        asked = {process: count for rule in rules for process, count in self.losses_asked_for(rule).items()}
+        return [job for job in self.jobs(*rules) if asked.get(job.pid, 0) >= losses]
 
     def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
         environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}

@@ -13,11 +13,11 @@ from disturbed import Pipeline, driver_of, ended, script_of, wait_until
 from gfs import files
 
 JOBS = ("train", "gfs_sharpness")
-# When a driver is killed: from its start, from the start of any job on, from the start of real work on.
+# When a driver is killed: some seconds after its start, or that of any job, or when a job has asked for some losses.
 DRIVER_KILLS = {"start": 3, "job": 3, "work": 12}
-# Of each rule: from the start of a job, from the start of its real work on.
+# Of each rule: some seconds after the start of a job, or when it has asked for some losses.
 JOB_KILLS = {"job": 4, "work": 14}
-LONGEST_WAIT = 3
+SECONDS, LOSSES = 3, 60
 INTERVAL = 20
 
 
@@ -52,7 +52,9 @@ def repeated(pipeline, undisturbed):
     table = files.read_table(undisturbed.folder / "results/runs/slow/seed0-lr0.02/trajectory.parquet")
     sharpness = whole - 1 - len(table)
     asked = list(pipeline.losses_asked_for().values())
-    resumed_at = files.read_json(pipeline.folder / "results/runs/slow/seed0-lr0.02/trajectory.json")["resumed_at"]
+    resumed_at = files.read_provenance(pipeline.folder / "results/runs/slow/seed0-lr0.02/trajectory.parquet")[
+        "resumed_at"
+    ]
     last_checkpoint = table["iteration"].iloc[-1] // INTERVAL * INTERVAL - INTERVAL
     in_first = len(asked) - 1 - len(resumed_at)
     in_last = sum(iteration >= last_checkpoint for iteration in resumed_at)
@@ -75,10 +77,16 @@ def shuffled(kinds, generator):
     return every
 
 
-def wait_for_moment(pipeline, process, kind):
-    """Wait until Snakemake has begun, or a job, or its real work, or all has ended."""
-    begun = {"start": lambda: True, "job": pipeline.jobs, "work": lambda: pipeline.computing(*JOBS)}[kind]
+def wait_for_moment(pipeline, process, kind, rules, generator):
+    """Wait for a moment of this kind, or for the end of ``process``."""
+    if kind == "work":
+        losses = generator.randrange(1, LOSSES)
+        begun = partial(pipeline.computing, *rules, losses=losses)
+    else:
+        begun = {"start": lambda: True, "job": partial(pipeline.jobs, *rules)}[kind]
     wait_until(lambda: begun() or process.poll() is not None, f"no {kind}")
+    if kind != "work":
+        time.sleep(generator.uniform(0, SECONDS))
 
 
 @pytest.mark.fault("kill -9 of Snakemake at random moments", "bit-identical after `make resume`; jobs end with it")
@@ -88,8 +96,7 @@ def test_the_driver_is_killed(pipelines, measured):
     while left:
         process = pipeline.resume()
         driver = wait_until(partial(driver_of, process), "no driver")
-        wait_for_moment(pipeline, process, left[-1])
-        time.sleep(generator.uniform(0, LONGEST_WAIT))
+        wait_for_moment(pipeline, process, left[-1], JOBS, generator)
         driver = driver_of(process) or driver
         running = {script_of(job) for job in pipeline.jobs()} - {None}
         if kill(driver):
@@ -115,16 +122,16 @@ def test_jobs_are_killed(pipelines, measured):
     while any(left.values()):
         pipeline = pipelines.new()
         process = pipeline.start("--retries", "100")
-        while process.poll() is None:
-            for rule in JOBS:
-                kind = left[rule][-1] if left[rule] else None
-                found = {"job": pipeline.jobs, "work": pipeline.computing}.get(kind, lambda rule: [])(rule)
-                if found:
-                    time.sleep(generator.uniform(0, LONGEST_WAIT))
-                    if script_of(found[0]) == rule and kill(found[0]):
-                        left[rule].pop()
-            time.sleep(0.1)
-        assert process.returncode == 0, pipeline.printed()
+        while process.poll() is None and (rules := [rule for rule in JOBS if left[rule]]):
+            rule = next((script_of(job) for job in pipeline.jobs(*rules)), None)
+            if rule is None:
+                time.sleep(0.1)
+                continue
+            kind = left[rule][-1]
+            wait_for_moment(pipeline, process, kind, [rule], generator)
+            if any(kill(job) for job in pipeline.jobs(rule)[:1]):
+                left[rule].pop()
+        assert ended(process) == 0, pipeline.printed()
         pipelines.compare(pipeline)
     count = sum(JOB_KILLS.values())
     measured(f"{count} kills of each; {pipelines.repeated} losses asked for again by training")
