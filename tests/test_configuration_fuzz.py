@@ -6,9 +6,11 @@ import random
 
 import pytest
 import yaml
+from dry_runs import dry_runs
 from project import ROOT
+from snakemake.utils import update_config
 
-from gfs import configuration
+from gfs import configuration, yaml_files
 from gfs.configuration import ConfigurationError
 
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
@@ -77,8 +79,6 @@ def test_mutated_configurations_are_accepted_or_refused_with_reasons(overlay, mo
     monkeypatch.chdir(ROOT)
     base = yaml.safe_load((ROOT / "config.yaml").read_text())
     if overlay:
-        from snakemake.utils import update_config
-
         update_config(base, yaml.safe_load((ROOT / overlay).read_text()))
     seeded = random.Random(str(overlay))
     refused = 0
@@ -95,3 +95,55 @@ def test_mutated_configurations_are_accepted_or_refused_with_reasons(overlay, mo
             assert sum(line.startswith("    allowed:") for line in problems) >= 1
     # Both ends are reached, or the mutations say nothing.
     assert 0.3 * MUTATIONS < refused < 0.97 * MUTATIONS
+
+
+SHIPPED = [
+    ["config.yaml"],
+    ["config.yaml", "config/paper.yaml"],
+    ["config.yaml", "config/paper.yaml", "config/reference.yaml"],
+    ["config.yaml", "examples/own_model.yaml"],
+]
+
+
+def nudge(config, random):
+    """Another number where one is, which may be a fine one."""
+    path = random.choice([path for path in places(config) if path and is_number(parent_of(config, path)[path[-1]])])
+    parent = parent_of(config, path)
+    parent[path[-1]] = type(parent[path[-1]])(parent[path[-1]] * random.choice([0.5, 0.9, 1.1, 2, 10, 1000]))
+
+
+def is_number(value):
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def mutated(seeded):
+    """A mutated configuration, as the file config.yaml."""
+    paths = seeded.choice(SHIPPED)
+    config = yaml_files.merged(*(ROOT / path for path in paths))
+    count = seeded.choice([1, 1, 1, 2, 5])
+    change = seeded.choice([mutate, nudge])
+    for _ in range(count):
+        change(config, seeded)
+    return f"{change.__name__} {count} in {paths[-1]}", yaml.safe_dump(config).encode(), []
+
+
+REFUSALS = (
+    "the configuration cannot be used; nothing was started.",
+    "the configuration file config.yaml cannot be used",
+)
+
+
+def assert_planned_or_refused(run):
+    """A dry run has planned all, or said once in plain words why not; in no case is there anything new on disk."""
+    assert not run.left, run.what
+    assert "Traceback" not in run.printed, run.what + run.printed
+    if not run.planned:
+        assert sum(run.printed.count(refusal) for refusal in REFUSALS) == 1, run.what + run.printed
+
+
+def test_mutated_configurations_are_planned_or_refused_by_snakemake():
+    """A sample; tests/faults has hundreds."""
+    found = [*dry_runs(mutated, range(40))]
+    for run in found:
+        assert_planned_or_refused(run)
+    assert 8 <= sum(run.planned for run in found) <= 32

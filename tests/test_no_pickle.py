@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from conftest import ROOT
+from project import ROOT
 
 from gfs import data, files, yaml_files
 from gfs.errors import UserError

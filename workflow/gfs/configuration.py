@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import yaml
 
-from gfs import plugins
+from gfs import plugins, yaml_files
 from gfs.errors import UserError
 
 Config = Mapping[str, Any]
@@ -118,7 +117,7 @@ def check(config: Config, schema_path: str | Path) -> None:
     Raises:
         ConfigurationError: with every problem found.
     """
-    schema = yaml.safe_load(Path(schema_path).read_text(encoding="utf-8"))
+    schema = yaml_files.read(schema_path)
     problems = list(_unnamed_keys(config))
     if not problems:
         problems = [
@@ -288,7 +287,7 @@ def _yaml_hint(found: object, wanted: str) -> str:
     if isinstance(found, bool) or not math.isfinite(number):
         return ""
     if wanted == "integer":
-        return f"; write {int(number)}" if number == int(number) else ""
+        return f"; write {int(number)}" if number == int(number) and abs(number) < 1e15 else ""
     return f"; YAML reads {found} as text, write {number:.1e}" if wanted == "number" else ""
 
 

@@ -47,11 +47,12 @@ _WORDS = {
     "svhn": "SVHN",
 }
 
-# What the status of a gradient flow solution says that is no end of an integrated flow.
-_WITHOUT_FLOW = {
+# What the figures say where there is no gradient flow solution to show; of all else, that the flow is unfinished.
+_MISSING = {
     "does not exist": "no solution",
     "certificate failed": "no certified solution",
     "overflow": "solution overflows",
+    "not finite": "flow not finite",
 }
 
 _PALETTE = sns.color_palette("colorblind")
@@ -135,11 +136,12 @@ def networks(table: pd.DataFrame) -> Figure:
     for panel in axes[:, 1:].flat:
         panel.set_ylabel("")
     panel_letters(axes[0])
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    labels = [label.partition(" (")[0] for label in labels]
-    handles.append(Patch(color=GFS_COLOUR, alpha=0.25, linewidth=0))
-    labels.append(r"error of $\phi$")
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+    shown: dict[str, Any] = {}
+    for panel in axes[0]:
+        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
+            shown.setdefault(label.partition(" (")[0], handle)
+    shown[r"error of $\phi$"] = Patch(color=GFS_COLOUR, alpha=0.25, linewidth=0)
+    figure.legend([*shown.values()], [*shown], loc="outside upper center", ncols=min(len(shown), 2 + 2 * len(names)))
     return figure
 
 
@@ -244,12 +246,13 @@ def bifurcation_panel(
     axes.set_ylabel(r"product $\pi(w^{(t)})$")
 
 
-def note(axes: Axes, text: str, *, corner: str = "lower left") -> None:
+def note(axes: Axes, text: str, *, corner: str = "lower left", background: str = "none") -> None:
     """Write the number that a panel shows into a corner of it."""
+    box = {"facecolor": background, "edgecolor": "none", "pad": 1.0}
     vertical, horizontal = corner.split()
     place = (0.08 if horizontal == "left" else 0.97, 0.04 if vertical == "lower" else 0.96)
     alignment: Any = {"ha": horizontal, "va": {"lower": "bottom", "upper": "top"}[vertical]}
-    axes.annotate(text, place, xycoords="axes fraction", fontsize=7, **alignment)
+    axes.annotate(text, place, xycoords="axes fraction", fontsize=7, bbox=box, **alignment)
 
 
 def distance_note(iterates: pd.DataFrame, *, prefix: str = "") -> str:
@@ -257,6 +260,8 @@ def distance_note(iterates: pd.DataFrame, *, prefix: str = "") -> str:
     above = above_threshold(iterates)
     if not len(above):
         return r"no iterate above $2/\eta$"
+    if not np.isfinite(above[f"{prefix}distance"]).any():
+        return r"above $2/\eta$ no orbit stays bounded"
     median, far = above[f"{prefix}distance"].quantile([0.5, 0.95])
     error = root_mean_square(above[f"{prefix}two_step_error"])
     return (
@@ -309,7 +314,7 @@ def save(figure: Figure, *paths: str | Path) -> None:
 def _mark_unfinished_flows(axes: Axes, run: pd.DataFrame) -> None:
     unfinished = run[run["gfs_status"].notna() & (run["gfs_status"] != "converged")]
     if len(unfinished):
-        kinds = dict.fromkeys(_WITHOUT_FLOW.get(status, "flow unfinished") for status in unfinished["gfs_status"])
+        kinds = dict.fromkeys(_MISSING.get(status, "flow unfinished") for status in unfinished["gfs_status"])
         axes.plot(
             unfinished["iteration"],
             [0.02] * len(unfinished),
@@ -335,12 +340,14 @@ def ending(run: pd.DataFrame) -> str:
 def note_ending(axes: Axes, run: pd.DataFrame) -> None:
     """Say in a panel without an axis of iterations that its run diverged."""
     if said := ending(run):
-        note(axes, f"gradient descent {said}", corner="upper right")
+        note(axes, f"gradient descent {said}", corner="upper right", background="white")
 
 
 def _mark_divergence(axes: Axes, run: pd.DataFrame) -> None:
     last = run.iloc[-1]
     if said := ending(run):
+        if last["iteration"] == 0:
+            axes.set_xlim(-1, 1)  # of one point alone there is no width
         axes.axvline(last["iteration"], color="0.5", linewidth=0.8)
         axes.annotate(
             said,

@@ -108,6 +108,8 @@ def without_numbers(table: pd.DataFrame) -> Iterator[str]:
             others = "" if len(diverged) == 1 else f", such as {experiment} {run} at iterate {at}"
             which = f"{len(diverged)} of {len(ends)} runs" if others else f"{experiment} {run}"
             yield f"{which} diverged{others or f' at iterate {at}'}"
+    elif "iteration" in table and "status" in table and table["status"].iloc[-1] == "diverged":
+        yield f"gradient descent diverged at iterate {table['iteration'].iloc[-1]}"
     if "gfs_status" in table:
         found = table["gfs_status"].dropna()
         missing = found[found != "converged"]

@@ -1,0 +1,89 @@
+"""Dry runs of the workflow in a few processes of their own, by which hundreds of configurations can be tried."""
+
+import contextlib
+import io
+import multiprocessing
+import os
+import random
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from project import copy_project
+
+# Longer than any dry run takes: a configuration that is not refused must be planned.
+SECONDS = 120
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What came of a configuration: whether all targets were planned, and what was printed."""
+
+    what: str
+    planned: bool
+    printed: str
+    left: tuple[str, ...]
+
+
+def dry_runs(
+    make: Callable[[random.Random], tuple[str, bytes, list[str]]], seeds: range, workers: int = 2
+) -> Iterator[DryRun]:
+    """Yield what comes of ``make(Random(seed))`` for each seed.
+
+    It returns what it did in words, the content of ``config.yaml`` and the paths of further configuration files.
+    """
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (folder,)) as pool,
+    ):
+        yield from pool.map(_dry_run, [(make, seed) for seed in seeds], chunksize=1)
+
+
+def _begin(folder: str) -> None:
+    """Each process has a copy of the project of its own."""
+    os.chdir(copy_project(Path(folder) / str(os.getpid())).folder)
+    signal.signal(signal.SIGALRM, _too_long)
+
+
+def _too_long(*_: object) -> None:
+    raise TimeoutError(f"no dry run within {SECONDS} s")
+
+
+def _dry_run(task: tuple[Callable[[random.Random], tuple[str, bytes, list[str]]], int]) -> DryRun:
+    make, seed = task
+    what, content, overlays = make(random.Random(seed))
+    Path("config.yaml").write_bytes(content)
+    before = _files()
+    signal.alarm(SECONDS)
+    planned, printed = plan(overlays)
+    signal.alarm(0)
+    return DryRun(f"{seed}: {what}", planned, printed, tuple(sorted(_files() - before)))
+
+
+def _files() -> set[str]:
+    kept = (".snakemake", "__pycache__", "overlays")
+    return {str(path) for path in Path().rglob("*") if not any(part in kept for part in path.parts)}
+
+
+def plan(overlays: list[str]) -> tuple[bool, str]:
+    """Plan all targets in the working folder, as ``snakemake -n --configfile ...`` does; what it prints comes back."""
+    from snakemake.api import SnakemakeApi
+    from snakemake.settings import types
+
+    printed = io.StringIO()
+    with contextlib.redirect_stderr(printed), contextlib.redirect_stdout(printed), SnakemakeApi() as api:
+        try:
+            workflow = api.workflow(
+                resource_settings=types.ResourceSettings(cores=2),
+                config_settings=types.ConfigSettings(configfiles=[Path(path) for path in overlays]),
+                snakefile=Path("Snakefile"),
+            )
+            dag = workflow.dag(types.DAGSettings(targets={"all"}))
+            dag.execute_workflow(executor="dryrun", execution_settings=types.ExecutionSettings(lock=False))
+        except Exception as error:  # whatever it is, it is for the test to judge what is said of it
+            api.print_exception(error)
+            return False, printed.getvalue()
+    return True, printed.getvalue()

@@ -1,0 +1,216 @@
+"""Damaged results: each is made again, or named with the command that mends it, and never used."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import count
+
+import pytest
+from project import BROKEN, Project
+
+from gfs import files
+
+FC, DEPTH2 = "runs/fc-hardtanh-digits/seed0-lr0.1", "runs/scalar-depth2/lr0.5"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A file below results that a stage reads, what that stage makes, and the file by which it is made again."""
+
+    path: str
+    made_from_it: str
+    mend: str = ""
+
+    @property
+    def remade(self):
+        return f"results/{self.mend or self.path}"
+
+
+# Together in one call of Snakemake: none is made from another.
+KINDS = {
+    "Gaussian data": Kind(
+        "data/gaussian/seed0.safetensors", "results/runs/regression/seed0-fraction30.0/trajectory.parquet"
+    ),
+    "images": Kind("data/other-digits.safetensors", "results/runs/overflow/seed0-lr0.01/trajectory.parquet"),
+    "plane": Kind("scalar/plane.parquet", "figures/figure03.svg"),
+    "start": Kind("scalar/start.safetensors", "results/runs/scalar-high-loss/lr0.2/trajectory.parquet"),
+    "checkpoint": Kind(
+        f"{DEPTH2}/checkpoints/0000000.safetensors", f"results/{DEPTH2}/gfs/0.parquet", f"{DEPTH2}/trajectory.parquet"
+    ),
+    "trajectory": Kind(
+        "runs/nan-later/seed0-lr0.01/trajectory.parquet", "results/runs/nan-later/seed0-lr0.01/run.parquet"
+    ),
+    "solutions": Kind(f"{FC}/gfs/0.parquet", f"results/{FC}/run.parquet"),
+    "run": Kind("runs/fc-relu-digits/seed0-lr0.1/run.parquet", "results/tables/fc-relu-digits.parquet"),
+    "table": Kind("tables/scalar-depth4.parquet", "figures/figure08.svg"),
+    "GPGD's iterates": Kind(f"{DEPTH2}/gpgd/iterates.parquet", "figures/figure01.svg"),
+    "GPGD's orbits": Kind("runs/scalar-pairs/lr2.0/gpgd/orbits.parquet", "figures/figure10.svg"),
+    "stable set": Kind("scalar/stable_set/products.parquet", "figures/figure07.svg"),
+    "scales": Kind("regression/scales.parquet", "figures/figure05.svg"),
+}
+# Read by jobs that read others of the above too.
+LATER = {
+    "seeds": Kind("regression/runs/0.parquet", "figures/figure05.svg"),
+    "theorems": Kind("scalar/theorems/depth2.parquet", "results/claims.json"),
+}
+# Read at every start.
+INDEX = Kind(f"{DEPTH2}/checkpoints/index.json", f"results/{DEPTH2}/gfs/0.parquet", f"{DEPTH2}/trajectory.parquet")
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def alter(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def remove(path):
+    path.unlink()
+
+
+def lose_sidecar(path):
+    files.sidecar(path).unlink()
+
+
+def alter_sidecar(path):
+    """One digit of what it says of the run, not of the file."""
+    text = files.sidecar(path).read_text()
+    altered = re.sub(r'("wall_time_s": \d)', r"\g<1>1", text)
+    assert altered != text
+    files.sidecar(path).write_text(altered)
+
+
+DAMAGES = [truncate, alter, empty, remove, lose_sidecar, alter_sidecar]
+
+
+def damage(project, kind, how):
+    """Damage a file and keep its time stamp, so that nothing but its content can tell."""
+    import os
+
+    path = project.folder / "results" / kind.path
+    stamps = [(file, file.stat()) for file in (path, files.sidecar(path)) if file.exists()]
+    how(path)
+    for file, stamp in stamps:
+        if file.exists():
+            os.utime(file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+
+
+@pytest.fixture
+def copied(broken, tmp_path):
+    """Makes copies of the finished project, time stamps and all."""
+    numbers = count()
+
+    def copy():
+        return Project(shutil.copytree(broken.folder, tmp_path / str(next(numbers)), symlinks=True))
+
+    return copy
+
+
+def forced(project, *targets, more=()):
+    """Make the targets anew, and what is missing on the way to them."""
+    arguments = ["--forcerun", *targets, "--configfile", *map(str, BROKEN), "--", *targets]
+    result = project.run("--cores", "1", *more, *arguments)
+    return result.returncode, result.stdout + result.stderr
+
+
+def assert_named(printed, kind):
+    """The file is named with the command that makes it again."""
+    path = f"results/{kind.path}"
+    named = re.findall(rf"cannot read {re.escape(path)}: .* run: (.*)", printed)
+    assert named, f"{path} is not named in:\n{printed}"
+    assert f"--forcerun {kind.remade}" in named[0]
+    return named[0]
+
+
+def checksums(project):
+    """Of all tables, tensors and figures: what a result is."""
+    kept = [path for suffix in ("parquet", "safetensors", "svg") for path in project.folder.rglob(f"*.{suffix}")]
+    return {str(path.relative_to(project.folder)): files.sha256(path) for path in kept}
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_each_kind_of_file_is_named_or_made_again(copied, how):
+    project = copied()
+    before = checksums(project)
+    # Where the list of checkpoints or one of them is missing, there is nothing to plan from.
+    together = {name: kind for name, kind in KINDS.items() if not (how is remove and name == "checkpoint")}
+    for kind in together.values():
+        damage(project, kind, how)
+    code, printed = forced(project, *(kind.made_from_it for kind in together.values()), more=["--keep-going"])
+    if how is remove:
+        assert code == 0, printed
+        assert all((project.folder / kind.remade).exists() for kind in together.values())
+        assert checksums(project) == before
+    else:
+        assert code != 0
+        for kind in together.values():
+            assert_named(printed, kind)
+            assert not (project.folder / kind.made_from_it).exists()
+
+
+@pytest.mark.parametrize("name", LATER)
+@pytest.mark.parametrize("how", DAMAGES)
+def test_each_kind_of_file_that_is_read_among_others(copied, how, name):
+    project, kind = copied(), LATER[name]
+    damage(project, kind, how)
+    code, printed = forced(project, kind.made_from_it)
+    assert (code == 0) == (how is remove), printed
+    if code:
+        assert_named(printed, kind)
+
+
+@pytest.mark.parametrize(("kind", "how"), [*((INDEX, how) for how in DAMAGES[:4]), (KINDS["checkpoint"], remove)])
+def test_a_damaged_list_of_checkpoints_stops_before_any_job(copied, kind, how):
+    project = copied()
+    damage(project, kind, how)
+    code, printed = forced(project, kind.made_from_it)
+    assert code != 0
+    assert_named(printed, kind)
+    assert "Traceback" not in printed
+    assert "localrule" not in printed
+    assert "\nrule" not in printed
+
+
+# Each kind with one of the damages, so that each damage is mended several times.
+MENDED = [
+    (name, how)
+    for (name, how) in zip(
+        [*KINDS, *LATER, "list of checkpoints"], [h for h in DAMAGES if h is not remove] * 4, strict=False
+    )
+]
+
+
+def mended(project, kind, how):
+    """Damage, find out, and paste the command that the message names."""
+    before = checksums(project)
+    damage(project, kind, how)
+    code, printed = forced(project, kind.made_from_it)
+    assert code != 0
+    command = assert_named(printed, kind)
+    result = subprocess.run(
+        shlex.split(command), cwd=project.folder, capture_output=True, text=True, check=False, timeout=600
+    )
+    assert result.returncode == 0, command + result.stdout + result.stderr
+    assert checksums(project) == before, command
+
+
+def test_the_command_that_is_named_mends_it(copied):
+    kinds = {**KINDS, **LATER, "list of checkpoints": INDEX}
+    damages = [how for how in DAMAGES if how is not remove]
+    with ThreadPoolExecutor(2) as pool:
+        tasks = [
+            pool.submit(mended, copied(), kind, empty if kind is INDEX else damages[i % len(damages)])
+            for i, kind in enumerate(kinds.values())
+        ]
+        for task in tasks:
+            task.result()
