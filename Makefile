@@ -7,7 +7,7 @@ SNAKEMAKE := .venv/bin/snakemake
 ARGS ?=
 SPEED := scalar_speed regression_speed network_speed
 
-.PHONY: figures resume install test test-faults lint benchmark environment clean
+.PHONY: figures resume install test test-faults test-cluster lint benchmark environment clean
 .DEFAULT_GOAL := figures
 
 figures: install
@@ -33,6 +33,10 @@ test: install
 # Processes killed at random, full disks, damaged files: some minutes. What needs root says so where there is none.
 test-faults: install
 	.venv/bin/python -m pytest -n auto --dist loadfile -rs tests/faults $(ARGS)
+
+# On a SLURM that it starts and stops: as root, with Debian's packages (tests/cluster/install.sh). Else it says why not.
+test-cluster: install
+	.venv/bin/python -m pytest tests/cluster -n 0 -rs --durations=0 --durations-min=1
 
 lint: install
 	.venv/bin/ruff check

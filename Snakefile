@@ -20,6 +20,4 @@ include: "workflow/rules/speed.smk"
 rule all:
     default_target: True
     input:
-        [figure_files(figure) for figure in configuration.FIGURES],
-        f"{RESULTS}/claims.json",
-        f"{RESULTS}/claims.md",
+        everything(),

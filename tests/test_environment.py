@@ -20,8 +20,8 @@ def test_conda_environment_agrees_with_the_lock():
         pins[name] = version
     assert {name: locked[name] for name in pins} == pins
     direct = {re.match(r"[\w-]+", dependency).group() for dependency in PROJECT["project"]["dependencies"]}
-    # Those that start jobs are not needed within them.
-    assert direct - {"snakemake", "snakemake-executor-plugin-slurm"} <= set(pins)
+    # Snakemake and its executors start the jobs; within one they are not needed.
+    assert {name for name in direct if not name.startswith("snakemake")} <= set(pins)
 
 
 def test_lock_has_one_version_of_each_package():
@@ -36,7 +36,7 @@ def test_every_rule_has_a_script_of_its_name_and_every_figure_a_caption():
         names = re.findall(r"^(?:rule|checkpoint) (\w+):", text, re.MULTILINE)
         scripts = re.findall(r'"\.\./scripts/(\w+)\.py"', text)
         assert scripts == names
-        for keyword in ("log:", "benchmark:", "mem_mb=", "runtime=", "conda:"):
+        for keyword in ("log:", "benchmark:", "conda:"):
             assert text.count(keyword) == len(names), (path, keyword)
         rules |= set(names)
     assert {path.stem for path in (ROOT / "workflow/scripts").glob("*.py")} == rules | {"_job"}

@@ -14,9 +14,6 @@ rule claims:
         f"{BENCHMARKS}/claims.tsv"
     conda:
         ENVIRONMENT
-    resources:
-        mem_mb=1000,
-        runtime=15,
     params:
         scale=config["scale"],
     script:

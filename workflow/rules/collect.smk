@@ -1,6 +1,12 @@
 # One table per run, then one per experiment: each iterate with its loss, sharpness and GFS sharpness.
 
 
+# Seconds each, less than a job of a cluster takes to start: there they run beside Snakemake itself.
+localrules:
+    collect_run,
+    collect,
+
+
 rule collect_run:
     input:
         trajectory=f"{RUN}/trajectory.parquet",
@@ -16,9 +22,6 @@ rule collect_run:
         f"{BENCHMARKS}/collect_run/{{experiment}}/{{run}}.tsv"
     conda:
         ENVIRONMENT
-    resources:
-        mem_mb=1000,
-        runtime=30,
     params:
         labels=run_labels,
     script:
@@ -37,8 +40,5 @@ rule collect:
         f"{BENCHMARKS}/collect/{{experiment}}.tsv"
     conda:
         ENVIRONMENT
-    resources:
-        mem_mb=1000,
-        runtime=30,
     script:
         "../scripts/collect.py"

@@ -85,13 +85,9 @@ def is_network(wildcards):
     return run_of(wildcards).parameters["model"] == "network"
 
 
-def memory_mb(wildcards):
-    return 3000 if is_network(wildcards) else 1000
-
-
-def runtime_minutes(wildcards):
-    # One RK4 flow of 1,000 images from the start of training takes some 850,000 gradients.
-    return 24 * 60 if is_network(wildcards) else 60
+def gpus(wildcards):
+    """How many GPUs a job asks a cluster for: one where the configuration says that this model runs on one."""
+    return int(EXECUTION["device"] == "cuda" and is_network(wildcards))
 
 
 # The DAG: what one stage takes from the one before.
@@ -137,6 +133,15 @@ def run_tables(wildcards):
 
 def figure_files(figure):
     return multiext(f"{FIGURES}/{figure}", ".pdf", ".png", ".svg")
+
+
+def everything():
+    """What `all` makes: every figure, and the claims."""
+    return [
+        *(figure_files(figure) for figure in configuration.FIGURES),
+        f"{RESULTS}/claims.json",
+        f"{RESULTS}/claims.md",
+    ]
 
 
 def table_of(figure):

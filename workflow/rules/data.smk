@@ -12,9 +12,6 @@ rule gaussian_data:
     conda:
         ENVIRONMENT
     threads: EXECUTION["threads"]
-    resources:
-        mem_mb=1500,
-        runtime=30,
     params:
         data=data_settings,
     script:
@@ -33,9 +30,6 @@ rule image_data:
         f"{BENCHMARKS}/image_data/{{dataset}}.tsv"
     conda:
         ENVIRONMENT
-    resources:
-        mem_mb=6000,
-        runtime=60,
     params:
         data=data_settings,
         downloads=downloads_folder,

@@ -21,9 +21,6 @@ rule figure01:
         f"{BENCHMARKS}/figure01.tsv"
     conda:
         ENVIRONMENT
-    resources:
-        mem_mb=1000,
-        runtime=15,
     script:
         "../scripts/figure01.py"
 
@@ -49,9 +46,6 @@ rule figure02:
         f"{BENCHMARKS}/figure02.tsv"
     conda:
         ENVIRONMENT
-    resources:
-        mem_mb=1000,
-        runtime=15,
     script:
         "../scripts/figure02.py"
 
@@ -76,9 +70,6 @@ rule figure03:
         f"{BENCHMARKS}/figure03.tsv"
     conda:
         ENVIRONMENT
-    resources:
-        mem_mb=1000,
-        runtime=15,
     script:
         "../scripts/figure03.py"
 
@@ -104,9 +95,6 @@ rule figure04:
         f"{BENCHMARKS}/figure04.tsv"
     conda:
         ENVIRONMENT
-    resources:
-        mem_mb=1000,
-        runtime=15,
     script:
         "../scripts/figure04.py"
 
@@ -133,9 +121,6 @@ rule figure05:
         f"{BENCHMARKS}/figure05.tsv"
     conda:
         ENVIRONMENT
-    resources:
-        mem_mb=3000,
-        runtime=15,
     script:
         "../scripts/figure05.py"
 
@@ -160,9 +145,6 @@ rule figure06:
         f"{BENCHMARKS}/figure06.tsv"
     conda:
         ENVIRONMENT
-    resources:
-        mem_mb=1000,
-        runtime=15,
     script:
         "../scripts/figure06.py"
 
@@ -188,9 +170,6 @@ rule figure07:
         f"{BENCHMARKS}/figure07.tsv"
     conda:
         ENVIRONMENT
-    resources:
-        mem_mb=1000,
-        runtime=15,
     script:
         "../scripts/figure07.py"
 
@@ -215,9 +194,6 @@ rule figure08:
         f"{BENCHMARKS}/figure08.tsv"
     conda:
         ENVIRONMENT
-    resources:
-        mem_mb=1000,
-        runtime=15,
     script:
         "../scripts/figure08.py"
 
@@ -242,9 +218,6 @@ rule figure09:
         f"{BENCHMARKS}/figure09.tsv"
     conda:
         ENVIRONMENT
-    resources:
-        mem_mb=1000,
-        runtime=15,
     script:
         "../scripts/figure09.py"
 
@@ -270,9 +243,6 @@ rule figure10:
         f"{BENCHMARKS}/figure10.tsv"
     conda:
         ENVIRONMENT
-    resources:
-        mem_mb=1000,
-        runtime=15,
     script:
         "../scripts/figure10.py"
 
@@ -298,9 +268,6 @@ rule figure11:
         f"{BENCHMARKS}/figure11.tsv"
     conda:
         ENVIRONMENT
-    resources:
-        mem_mb=1000,
-        runtime=15,
     script:
         "../scripts/figure11.py"
 
@@ -325,9 +292,6 @@ rule figure12:
         f"{BENCHMARKS}/figure12.tsv"
     conda:
         ENVIRONMENT
-    resources:
-        mem_mb=1000,
-        runtime=15,
     script:
         "../scripts/figure12.py"
 
@@ -352,8 +316,5 @@ rule figure13:
         f"{BENCHMARKS}/figure13.tsv"
     conda:
         ENVIRONMENT
-    resources:
-        mem_mb=1000,
-        runtime=15,
     script:
         "../scripts/figure13.py"

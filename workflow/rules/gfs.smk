@@ -16,9 +16,8 @@ rule gfs_sharpness:
         ENVIRONMENT
     threads: EXECUTION["threads"]
     resources:
-        mem_mb=memory_mb,
-        runtime=runtime_minutes,
         device=EXECUTION["device"],
+        gpu=gpus,
     params:
         run=lambda wildcards: run_of(wildcards).parameters,
     script:

@@ -11,9 +11,6 @@ rule regression_runs:
         f"{BENCHMARKS}/regression_runs/{{part}}.tsv"
     conda:
         ENVIRONMENT
-    resources:
-        mem_mb=3000,
-        runtime=60,
     params:
         # Without the number of seeds: a part depends on its own.
         runs={k: v for k, v in configuration.settings(config, "regression", "runs").items() if k != "seeds"},
@@ -33,9 +30,6 @@ rule regression_scales:
         f"{BENCHMARKS}/regression_scales.tsv"
     conda:
         ENVIRONMENT
-    resources:
-        mem_mb=2000,
-        runtime=60,
     params:
         scales=configuration.settings(config, "regression", "scales"),
         data=configuration.data_set(config, config["regression"]["scales"]["data"]),

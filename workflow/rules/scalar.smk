@@ -12,9 +12,6 @@ rule plane:
     conda:
         ENVIRONMENT
     threads: EXECUTION["threads"]
-    resources:
-        mem_mb=1500,
-        runtime=60,
     params:
         plane=configuration.settings(config, "scalar", "plane"),
     script:
@@ -33,9 +30,6 @@ rule plane_start:
         f"{BENCHMARKS}/plane_start.tsv"
     conda:
         ENVIRONMENT
-    resources:
-        mem_mb=1000,
-        runtime=15,
     params:
         plane=configuration.settings(config, "scalar", "plane"),
         start=configuration.settings(config, "scalar", "start"),
@@ -58,9 +52,6 @@ rule gpgd:
         f"{BENCHMARKS}/gpgd/{{experiment}}/{{run}}.tsv"
     conda:
         ENVIRONMENT
-    resources:
-        mem_mb=2000,
-        runtime=60,
     params:
         learning_rate=lambda wildcards: run_of(wildcards).parameters["learning_rate"],
         gpgd=configuration.settings(config, "scalar", "gpgd"),
@@ -80,9 +71,6 @@ rule stable_set:
         f"{BENCHMARKS}/stable_set.tsv"
     conda:
         ENVIRONMENT
-    resources:
-        mem_mb=1500,
-        runtime=30,
     params:
         stable_set=configuration.settings(config, "scalar", "stable_set"),
     script:
@@ -99,9 +87,6 @@ rule theorems:
         f"{BENCHMARKS}/theorems/depth{{depth}}.tsv"
     conda:
         ENVIRONMENT
-    resources:
-        mem_mb=1500,
-        runtime=60,
     params:
         points=config["scalar"]["theorems"]["points"],
         seed=config["scalar"]["theorems"]["seed"],

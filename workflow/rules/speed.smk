@@ -1,4 +1,5 @@
 # `make benchmark`: speed, measured side by side. Not part of `all`; alone on the machine, for it takes every core.
+# `resources`: what memory and time the jobs of `all` took, which workflow/profiles/slurm asks a cluster for.
 
 
 rule scalar_speed:
@@ -14,9 +15,6 @@ rule scalar_speed:
     conda:
         ENVIRONMENT
     threads: workflow.cores
-    resources:
-        mem_mb=6000,
-        runtime=60,
     params:
         plane=configuration.settings(config, "scalar", "plane"),
     script:
@@ -35,9 +33,6 @@ rule regression_speed:
     conda:
         ENVIRONMENT
     threads: workflow.cores
-    resources:
-        mem_mb=6000,
-        runtime=60,
     params:
         data=configuration.data_set(config, config["regression"]["runs"]["data"]),
     script:
@@ -57,8 +52,30 @@ rule network_speed:
     conda:
         ENVIRONMENT
     threads: 1
-    resources:
-        mem_mb=3000,
-        runtime=120,
     script:
         "../scripts/network_speed.py"
+
+
+# Beside Snakemake, and so without resources of its own.
+localrules:
+    resources,
+
+
+rule resources:
+    input:
+        everything(),
+    output:
+        page=f"{RESULTS}/speed/resources.md",
+        table=f"{RESULTS}/speed/resources.parquet",
+        provenance=f"{RESULTS}/speed/resources.json",
+    log:
+        f"{LOGS}/resources.log",
+    benchmark:
+        f"{BENCHMARKS}/resources.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        scale=config["scale"],
+        benchmarks=BENCHMARKS,
+    script:
+        "../scripts/resources.py"

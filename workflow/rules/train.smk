@@ -17,9 +17,8 @@ checkpoint train:
         ENVIRONMENT
     threads: EXECUTION["threads"]
     resources:
-        mem_mb=memory_mb,
-        runtime=runtime_minutes,
         device=EXECUTION["device"],
+        gpu=gpus,
     params:
         run=lambda wildcards: run_of(wildcards).training_parameters,
     script:
