@@ -102,8 +102,8 @@ SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=2,bf_interval=2,batch_sched_delay=0
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
-# A finished job stays in squeue for so long, which is what Snakemake asks.
-MinJobAge=300
+# A finished job stays in squeue for so long: for Snakemake, which asks it, and for the tests, which look back.
+MinJobAge=3600
 OverTimeLimit=0
 KillWait=3
 CompleteWait=0
