@@ -1,7 +1,6 @@
 """What the jobs ask a cluster for: against the rules, and against what was measured. A real SLURM: tests/cluster/."""
 
 import re
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -27,9 +26,21 @@ ON_THE_CLUSTER = names(r"^(?:rule|checkpoint) (\w+):") - {
 }
 
 
-def asked(rule, resource, attempt=1, megabytes=0.1):
-    """What the profile asks for, as Snakemake evaluates it for inputs of this size."""
-    return eval(RESOURCES[rule][resource], {"attempt": attempt, "input": SimpleNamespace(size_mb=megabytes)})
+class Inputs(list):
+    """What Snakemake passes as the input of a job."""
+
+    def __init__(self, *megabytes):
+        super().__init__(megabytes)
+        self.size_mb = sum(megabytes)
+
+
+# A batch of checkpoints of squared regression, the largest files of the default scale; 500 images of CIFAR-10 with one.
+SMALL, LARGE = Inputs(0.04, *[1.7] * 6), Inputs(6.2, 1.1)
+
+
+def asked(rule, resource, attempt=1, inputs=SMALL):
+    """What the profile asks for, as Snakemake evaluates it."""
+    return eval(RESOURCES[rule][resource], {"attempt": attempt, "input": inputs})
 
 
 def test_every_rule_has_its_resources_in_the_profile_and_nowhere_else():
@@ -39,12 +50,19 @@ def test_every_rule_has_its_resources_in_the_profile_and_nowhere_else():
 
 
 @pytest.mark.parametrize("resource", ["mem_mb", "runtime"])
-@pytest.mark.parametrize("megabytes", [0.1, 12])
+@pytest.mark.parametrize("inputs", [SMALL, LARGE], ids=["small", "large"])
 @pytest.mark.parametrize("rule", sorted(RESOURCES))
-def test_each_attempt_gets_more(rule, resource, megabytes):
-    first, second, third = (asked(rule, resource, attempt, megabytes) for attempt in (1, 2, 3))
+def test_each_attempt_gets_more(rule, resource, inputs):
+    first, second, third = (asked(rule, resource, attempt, inputs) for attempt in (1, 2, 3))
     assert 2 * first <= second < third
     assert PROFILE["retries"] == 2
+
+
+@pytest.mark.parametrize("rule", ["train", "gfs_sharpness"])
+def test_networks_at_the_paper_s_scale_get_more(rule):
+    assert asked(rule, "mem_mb", inputs=LARGE) >= 10_000
+    assert asked(rule, "runtime", inputs=LARGE) >= 24 * 60
+    assert asked(rule, "runtime", inputs=Inputs()) == asked(rule, "runtime")
 
 
 def test_all_that_the_default_scale_runs_was_measured():

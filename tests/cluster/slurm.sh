@@ -72,7 +72,7 @@ configure() {
     local memory
     memory=$(awk '/MemTotal/ {print int($2 / 1024 * 0.9)}' /proc/meminfo)
     mkdir -p /etc/slurm "$STATE/log" "$STATE/state" "$STATE/spool"
-    # Jobs wait more than they compute: twice the CPUs that there are.
+    # Jobs wait more than they compute: three times the CPUs that there are.
     cat > "$CONFIGURATION" << END
 $MARK
 ClusterName=tests
@@ -111,9 +111,9 @@ ReturnToService=2
 SlurmctldTimeout=30
 SlurmdTimeout=30
 GresTypes=gpu
-NodeName=$HOST NodeAddr=127.0.0.1 CPUs=$((2 * $(nproc))) RealMemory=$memory Gres=gpu:1 State=UNKNOWN
-PartitionName=main Nodes=$HOST Default=YES MaxTime=60 DefaultTime=1 DefMemPerCPU=100 State=UP
-PartitionName=gpu Nodes=$HOST MaxTime=60 DefaultTime=1 DefMemPerCPU=100 State=UP
+NodeName=$HOST NodeAddr=127.0.0.1 CPUs=$((3 * $(nproc))) RealMemory=$memory Gres=gpu:1 State=UNKNOWN
+PartitionName=main Nodes=$HOST Default=YES MaxTime=UNLIMITED DefaultTime=1 DefMemPerCPU=100 State=UP
+PartitionName=gpu Nodes=$HOST MaxTime=UNLIMITED DefaultTime=1 DefMemPerCPU=100 State=UP
 END
     # A GPU in name only: it can be asked for and is not there.
     printf '%s\n' "$MARK" "NodeName=$HOST Name=gpu File=/dev/null" > "$DEVICES"
@@ -153,6 +153,7 @@ end() {
 
 stop() {
     [ -d "$STATE" ] || { echo "SLURM is not up"; return; }
+    [ "$(id -u)" = 0 ] || refuse "stopping one takes root"
     if up; then
         timeout 10 scancel --user=root --full > /dev/null 2>&1 || true
         await no_jobs || true

@@ -71,6 +71,9 @@ def jobs_of(run: Run) -> list[Job]:
     return [job for job in queue() if job.number.split("_")[0] in run.submitted]
 
 
+DRIVERS = []
+
+
 class Driver:
     """Snakemake with the cluster's profile, which is interrupted when its time is over."""
 
@@ -82,19 +85,24 @@ class Driver:
         self.process = subprocess.Popen(
             [*command, *arguments], cwd=project.folder, stdout=self.log, stderr=subprocess.STDOUT
         )
+        DRIVERS.append(self)
 
     def end(self, seconds: float = 240) -> Run:
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            # Which cancels its jobs and unlocks the folder.
-            self.process.send_signal(signal.SIGINT)
-            try:
-                self.process.wait(30)
-            finally:
-                self.process.kill()
+            self.stop()
             pytest.fail(f"not within {seconds} s:\n{self.printed}")
         return Run(self.process.returncode, self.printed)
+
+    def stop(self) -> None:
+        # Which cancels its jobs and unlocks the folder.
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
     @property
     def printed(self) -> str:
@@ -112,7 +120,7 @@ class Driver:
         deadline = time.monotonic() + seconds
         while not (result := found()):
             if time.monotonic() > deadline or self.process.poll() is not None:
-                self.end(0)
+                self.stop()
                 pytest.fail(f"never came, in {seconds} s:\n{self.printed}")
             time.sleep(0.2)
         return result
@@ -127,6 +135,8 @@ def slurm():
         pytest.skip(started.stderr.strip())
     assert started.returncode == 0, started.stdout + started.stderr
     yield
+    for driver in DRIVERS:
+        driver.stop()
     if not was_up:
         subprocess.run([SLURM, "stop"], capture_output=True, timeout=180, check=True)
 
