@@ -15,6 +15,9 @@ import pytest
 import yaml
 from conftest import ROOT, TINY, Project, copy_project
 
+# Of the whole, on a machine with other work; each wait has a bound of its own.
+pytestmark = pytest.mark.timeout(1500)
+
 SLURM = ROOT / "tests/cluster/slurm.sh"
 NOT_HERE = 77  # slurm.sh: this machine cannot
 # Polling is all that the tests change of the profile, unless they say so.
@@ -182,7 +185,7 @@ def overtime(slurm, tmp_path_factory):
 def small(overtime, tmp_path_factory):
     """A project in which the small pipeline has run on SLURM, how it ended, and its jobs."""
     project = copy_project(tmp_path_factory.mktemp("small") / "project")
-    run = Driver(project).end(600)
+    run = Driver(project).end(1200)
     assert run.returncode == 0, run.printed
     return project, run, jobs_of(run)
 
