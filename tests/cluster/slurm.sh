@@ -111,7 +111,7 @@ ReturnToService=2
 SlurmctldTimeout=30
 SlurmdTimeout=30
 GresTypes=gpu
-NodeName=$HOST NodeAddr=127.0.0.1 CPUs=$((3 * $(nproc))) RealMemory=$memory Gres=gpu:1 State=UNKNOWN
+NodeName=$HOST NodeAddr=127.0.0.1 CPUs=$((3 * $(getconf _NPROCESSORS_ONLN))) RealMemory=$memory Gres=gpu:1 State=UNKNOWN
 PartitionName=main Nodes=$HOST Default=YES MaxTime=UNLIMITED DefaultTime=1 DefMemPerCPU=100 State=UP
 PartitionName=gpu Nodes=$HOST MaxTime=UNLIMITED DefaultTime=1 DefMemPerCPU=100 State=UP
 END
