@@ -1,12 +1,10 @@
 """Fixtures shared by the tests."""
 
-import shutil
-
 import pytest
 import torch
 import yaml
 from hypothesis import settings
-from project import ROOT, TINY, copy_project
+from project import ROOT, copy_project
 
 # The tensors of the tests are small: a second thread only makes the first wait, long where other work goes on beside.
 torch.set_num_threads(1)
@@ -21,19 +19,6 @@ def finished(tmp_path_factory):
     """A project in which the small pipeline has run; tests that change it restore it."""
     project = copy_project(tmp_path_factory.mktemp("finished") / "project")
     result = project.snakemake("all")
-    assert result.returncode == 0, result.stdout + result.stderr
-    return project
-
-
-BROKEN = [TINY, ROOT / "tests/faults/broken.yaml"]
-
-
-@pytest.fixture(scope="session")
-def broken(tmp_path_factory):
-    """A project in which all has run though in each figure something diverges, overflows or is NaN."""
-    project = copy_project(tmp_path_factory.mktemp("broken") / "project")
-    shutil.copy2(ROOT / "tests/faults/broken_models.py", project.folder)
-    result = project.run("all", "--configfile", *map(str, BROKEN))
     assert result.returncode == 0, result.stdout + result.stderr
     return project
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ROOT / "tests" / "tiny.yaml"
+# In each figure something diverges, overflows or is NaN.
+BROKEN = [TINY, ROOT / "tests/faults/broken.yaml"]
 PARTS = ["Snakefile", "config.yaml", "config", "envs", "examples", "workflow"]
 
 

@@ -5,7 +5,7 @@ import re
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT, TINY
+from project import ROOT, TINY
 
 PROFILE = yaml.safe_load((ROOT / "workflow/profiles/slurm/config.yaml").read_text())
 RESOURCES = PROFILE["set-resources"]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT, TINY, Project, copy_project
+from project import ROOT, TINY, Project, copy_project
 
 # Of the whole, on a machine with other work; each wait has a bound of its own.
 pytestmark = pytest.mark.timeout(1500)

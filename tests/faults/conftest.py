@@ -2,15 +2,17 @@
 
 import datetime
 import platform
+import shutil
 
 import psutil
 import pytest
 from disturbed import Pipeline, ended
+from project import BROKEN, ROOT, copy_project
 
 HEADER = """# Faults tried
 
-Written by `make test-faults` and `make test-cluster`; each row is a test. Times are those of this run, on {machine},
-and no measure of speed.
+Written by `make test-faults` on {machine}; each row is one or more tests in `tests/faults`. Times are those of that run
+and no measure of speed. What was tried on a cluster: [cluster.md](cluster.md#what-was-tested).
 
 | what was done to it | what has to happen | what happened | outcome | time |
 |---|---|---|---|---|
@@ -23,10 +25,6 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "fault(done, expected): what the test does and expects, for the table of faults")
-    config.stash[ROWS] = []
-
-
-ROWS = pytest.StashKey[list]()
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +33,16 @@ def undisturbed(tmp_path_factory):
     pipeline = Pipeline(tmp_path_factory.mktemp("undisturbed") / "project")
     assert ended(pipeline.start()) == 0, pipeline.printed()
     return pipeline
+
+
+@pytest.fixture(scope="session")
+def broken(tmp_path_factory):
+    """A project in which all has run though in each figure something diverges, overflows or is NaN."""
+    project = copy_project(tmp_path_factory.mktemp("broken") / "project")
+    shutil.copy2(ROOT / "tests/faults/broken_models.py", project.folder)
+    result = project.run("all", "--configfile", *map(str, BROKEN))
+    assert result.returncode == 0, result.stdout + result.stderr
+    return project
 
 
 @pytest.fixture
@@ -49,27 +57,37 @@ def pytest_collection_modifyitems(items):
             item.user_properties.append(("fault", marker.args))
 
 
-@pytest.hookimpl(trylast=True)
 def pytest_runtest_logreport(report):
     properties = dict(report.user_properties)
-    if "fault" in properties and (report.when == "call" or report.skipped):
-        pytest_runtest_logreport.rows.append((properties, report))
+    if "fault" in properties and (report.when == "call" or report.outcome != "passed"):
+        REPORTS.append((properties, report))
 
 
-pytest_runtest_logreport.rows = []
+REPORTS = []
 
 
 def pytest_sessionfinish(session):
     page = session.config.getoption("--page")
     if page and not hasattr(session.config, "workerinput"):
         machine = f"{platform.system()} with {psutil.cpu_count()} processors, {datetime.date.today():%Y-%m-%d}"
-        rows = [row(*entry) for entry in pytest_runtest_logreport.rows]
-        (session.config.rootpath / page).write_text(HEADER.format(machine=machine) + "\n".join(rows) + "\n")
+        (session.config.rootpath / page).write_text(HEADER.format(machine=machine) + "\n".join(rows()) + "\n")
 
 
-def row(properties, report):
-    done, expected = properties["fault"]
-    outcome = {"passed": "as expected", "failed": "**failed**"}.get(report.outcome, report.outcome)
-    if report.skipped:
-        outcome = f"skipped: {report.longrepr[2].removeprefix('Skipped: ')}"
-    return f"| {done} | {expected} | {properties.get('measured', '')} | {outcome} | {report.duration:.0f} s |"
+def rows():
+    """A row for each fault; tests of the same one share it."""
+    faults = {}
+    for properties, report in REPORTS:
+        faults.setdefault(tuple(properties["fault"]), []).append((properties, report))
+    for (done, expected), entries in sorted(faults.items()):
+        measured = "; ".join(properties["measured"] for properties, _ in entries if "measured" in properties)
+        seconds = sum(report.duration for _, report in entries)
+        yield f"| {done} | {expected} | {measured} | {outcome([report for _, report in entries])} | {seconds:.0f} s |"
+
+
+def outcome(reports):
+    skipped = {report.longrepr[2].removeprefix("Skipped: ") for report in reports if report.skipped}
+    if skipped:
+        return f"skipped: {'; '.join(sorted(skipped))}"
+    failed = sum(report.failed for report in reports)
+    cases = f" ({len(reports)} cases)" if len(reports) > 1 else ""
+    return f"**{failed} failed**{cases}" if failed else f"as expected{cases}"

@@ -11,12 +11,13 @@ MUTATIONS = 500
 TEXTS = 150
 
 
-def test_mutated_configurations():
+@pytest.mark.fault("mutated configurations, planned by Snakemake", "planned, or refused in one message")
+def test_mutated_configurations(measured):
     found = [*dry_runs(mutated, range(1000, 1000 + MUTATIONS))]
     for run in found:
         assert_planned_or_refused(run)
     planned = sum(run.planned for run in found)
-    print(f"{len(found)} mutated configurations: {planned} planned, {len(found) - planned} refused")
+    measured(f"{len(found)} configurations: {planned} planned, {len(found) - planned} refused")
     assert len(found) == MUTATIONS
     # Both ends are reached, or the mutations say nothing.
     assert 0.2 * MUTATIONS < planned < 0.7 * MUTATIONS
@@ -61,13 +62,14 @@ def mutated_text(seeded):
     return f"{kind} in line {at + 1}", content, []
 
 
-def test_mutated_texts():
+@pytest.mark.fault("`config.yaml` with a slip of the hand", "planned, or refused in one message with file and line")
+def test_mutated_texts(measured):
     found = [*dry_runs(mutated_text, range(TEXTS))]
     for run in found:
         assert_planned_or_refused(run)
     refused = [run for run in found if not run.planned]
     unreadable = [run for run in refused if "the configuration file config.yaml" in run.printed]
-    print(f"{len(found)} mutated texts: {len(refused)} refused, {len(unreadable)} of them no YAML or with a key twice")
+    measured(f"{len(found)} texts: {len(refused)} refused, {len(unreadable)} of them no YAML or with a key twice")
     assert len(unreadable) > 0.2 * TEXTS
     assert len(found) - len(refused) > 0.1 * TEXTS
     for run in unreadable:
@@ -99,6 +101,9 @@ FILES = {
 }
 
 
+@pytest.mark.fault(
+    "`config.yaml` that is no configuration: binary, empty, a list, keys twice ...", "refused with file and line"
+)
 @pytest.mark.parametrize("case", FILES)
 def test_config_yaml_that_cannot_be_read(fresh, case):
     content, says = FILES[case]

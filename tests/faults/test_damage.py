@@ -138,6 +138,10 @@ def checksums(project):
     return {str(path.relative_to(project.folder)): files.sha256(path) for path in kept}
 
 
+@pytest.mark.fault(
+    "each kind of file truncated, altered by a bit, emptied, removed, its sidecar lost or altered",
+    "named with the command that mends it, or made again; never used",
+)
 @pytest.mark.parametrize("how", DAMAGES)
 def test_each_kind_of_file_is_named_or_made_again(copied, how):
     project = copied()
@@ -158,6 +162,10 @@ def test_each_kind_of_file_is_named_or_made_again(copied, how):
             assert not (project.folder / kind.made_from_it).exists()
 
 
+@pytest.mark.fault(
+    "each kind of file truncated, altered by a bit, emptied, removed, its sidecar lost or altered",
+    "named with the command that mends it, or made again; never used",
+)
 @pytest.mark.parametrize("name", LATER)
 @pytest.mark.parametrize("how", DAMAGES)
 def test_each_kind_of_file_that_is_read_among_others(copied, how, name):
@@ -169,6 +177,7 @@ def test_each_kind_of_file_that_is_read_among_others(copied, how, name):
         assert_named(printed, kind)
 
 
+@pytest.mark.fault("the list of a run's checkpoints damaged, or a checkpoint removed", "named before any job starts")
 @pytest.mark.parametrize(("kind", "how"), [*((INDEX, how) for how in DAMAGES[:4]), (KINDS["checkpoint"], remove)])
 def test_a_damaged_list_of_checkpoints_stops_before_any_job(copied, kind, how):
     project = copied()
@@ -179,15 +188,6 @@ def test_a_damaged_list_of_checkpoints_stops_before_any_job(copied, kind, how):
     assert "Traceback" not in printed
     assert "localrule" not in printed
     assert "\nrule" not in printed
-
-
-# Each kind with one of the damages, so that each damage is mended several times.
-MENDED = [
-    (name, how)
-    for (name, how) in zip(
-        [*KINDS, *LATER, "list of checkpoints"], [h for h in DAMAGES if h is not remove] * 4, strict=False
-    )
-]
 
 
 def mended(project, kind, how):
@@ -204,7 +204,8 @@ def mended(project, kind, how):
     assert checksums(project) == before, command
 
 
-def test_the_command_that_is_named_mends_it(copied):
+@pytest.mark.fault("each kind of file damaged, and the command pasted that the message names", "bit-identical again")
+def test_the_command_that_is_named_mends_it(copied, measured):
     kinds = {**KINDS, **LATER, "list of checkpoints": INDEX}
     damages = [how for how in DAMAGES if how is not remove]
     with ThreadPoolExecutor(2) as pool:
@@ -214,3 +215,4 @@ def test_the_command_that_is_named_mends_it(copied):
         ]
         for task in tasks:
             task.result()
+    measured(f"{len(kinds)} kinds")

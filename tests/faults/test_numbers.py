@@ -28,6 +28,10 @@ ENDS = {
 }
 
 
+@pytest.mark.fault(
+    "huge learning rates, NaN at the start and later, overflow, flows cut short, in every model",
+    "recorded, said in words in log, figures and claims; all else is made",
+)
 @pytest.mark.parametrize("run", ENDS)
 def test_how_a_run_ends_is_recorded(broken, run):
     experiment, name = run.split()
@@ -45,12 +49,20 @@ def test_how_a_run_ends_is_recorded(broken, run):
     assert (rows["loss"].iloc[-1] <= 1e12) == (status != "diverged")
 
 
+@pytest.mark.fault(
+    "huge learning rates, NaN at the start and later, overflow, flows cut short, in every model",
+    "recorded, said in words in log, figures and claims; all else is made",
+)
 @pytest.mark.parametrize("run", ["nan-at-once/seed0-lr0.01", "overflow/seed0-lr0.01", "scalar-bifurcation/lr0.05"])
 def test_what_is_not_finite_at_the_start_is_said_in_the_log(broken, run):
     log = (broken.folder / f"results/logs/train/{run}.log").read_text()
     assert re.search(r"diverged at its start: the loss of the initial weights is (nan|inf), before any step", log)
 
 
+@pytest.mark.fault(
+    "huge learning rates, NaN at the start and later, overflow, flows cut short, in every model",
+    "recorded, said in words in log, figures and claims; all else is made",
+)
 def test_divergence_is_said_in_the_log(broken):
     log = (broken.folder / "results/logs/train/nan-later/seed0-lr0.01.log").read_text()
     assert "diverged at iterate 4, where the loss is nan" in log
@@ -70,6 +82,10 @@ SAID = {
 }
 
 
+@pytest.mark.fault(
+    "huge learning rates, NaN at the start and later, overflow, flows cut short, in every model",
+    "recorded, said in words in log, figures and claims; all else is made",
+)
 @pytest.mark.parametrize("figure", configuration.FIGURES)
 def test_figures_say_so_in_words_and_no_numbers_that_are_none(broken, figure):
     text = (broken.folder / f"figures/{figure}.svg").read_text()
@@ -81,6 +97,10 @@ def test_figures_say_so_in_words_and_no_numbers_that_are_none(broken, figure):
     assert not re.search("nan|inf", re.sub("lossnan|lossinf|nanatonce|nanlater|finite", "", shown)), shown
 
 
+@pytest.mark.fault(
+    "huge learning rates, NaN at the start and later, overflow, flows cut short, in every model",
+    "recorded, said in words in log, figures and claims; all else is made",
+)
 def test_claims_are_judged_with_the_reason(broken):
     claims = {claim["id"]: claim for claim in json.loads((broken.folder / "results/claims.json").read_text())}
     assert len(claims) > 60
@@ -105,6 +125,9 @@ def test_claims_are_judged_with_the_reason(broken):
     assert claims["scalar-plane"]["note"] is None
 
 
+@pytest.mark.fault(
+    "a function of the user's own raises, with `--keep-going`", "named in the last line of its log; the others go on"
+)
 def test_a_job_that_fails_stops_the_others_unless_told_to_keep_going(broken, tmp_path):
     """A factory that raises: what has nothing to do with it is made; the log has the traceback, its last line words."""
     overlay = tmp_path / "raising.yaml"
