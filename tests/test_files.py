@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gfs import files, mending, provenance
-from gfs.errors import UserError
+from gfs import files, provenance
+from gfs.errors import UnreadableError, UserError
 
 
 def test_a_failure_leaves_the_old_file_and_no_other(tmp_path):
@@ -74,15 +74,16 @@ def test_unreadable_files_are_named_with_the_mend(tmp_path, read):
     path = tmp_path / "broken.parquet"
     path.write_bytes(b"{broken")
     for culprit in (path, tmp_path / "missing.parquet"):
-        with pytest.raises(UserError) as error:
+        with pytest.raises(UnreadableError) as error:
             read(culprit)
         assert f"cannot read {culprit}" in str(error.value)
-        assert str(error.value).endswith(f"--forcerun {culprit}")
+        assert error.value.made_with == culprit
 
 
 def test_a_broken_checkpoint_asks_for_the_training_to_be_done_again(tmp_path):
-    with pytest.raises(UserError, match=r"--forcerun .*/trajectory\.parquet$"):
+    with pytest.raises(UnreadableError) as error:
         files.read_tensors(tmp_path / "checkpoints" / "0000000.safetensors")
+    assert error.value.made_with == tmp_path / "trajectory.parquet"
 
 
 @pytest.fixture
@@ -126,7 +127,7 @@ def test_what_is_not_what_was_written_is_never_used(written, damage):
     for path, read in written:
         read(path)
         damage(path)
-        with pytest.raises(UserError, match=f"cannot read {path}.*--forcerun {path}"):
+        with pytest.raises(UnreadableError, match=f"cannot read {path}: .*It has to be made again"):
             read(path)
 
 
@@ -220,31 +221,3 @@ def test_every_byte_of_a_record_counts(tmp_path):
 def test_a_record_of_an_earlier_version_is_read(tmp_path):
     (tmp_path / "old.json").write_text(json.dumps({"sha256": "0", "parameters": {}}))
     assert files.read_record(tmp_path / "old.json") == {"sha256": "0", "parameters": {}}
-
-
-TYPED = "/opt/env/bin/snakemake"
-
-
-@pytest.mark.parametrize(
-    ("typed", "again"),
-    [
-        (
-            [TYPED, "figure06", "--configfile", "my.yaml"],
-            f"{TYPED} figure06 --configfile my.yaml --forcerun a/b.parquet",
-        ),
-        (
-            [TYPED, "--configfile", "my.yaml", "--", "all"],
-            f"{TYPED} --configfile my.yaml --forcerun a/b.parquet -- all",
-        ),
-        ([TYPED, "-n", "--config", "scale=my own"], f"{TYPED} --config 'scale=my own' --forcerun a/b.parquet"),
-        (["/site-packages/snakemake/__main__.py", "-c2"], f"{sys.executable} -m snakemake -c2 --forcerun a/b.parquet"),
-        (["/usr/bin/pytest", "-x"], "snakemake --forcerun a/b.parquet"),
-    ],
-)
-def test_the_mend_is_the_user_s_own_command_and_what_to_make_again(monkeypatch, tmp_path, typed, again):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "environ", {})
-    mending.remember_command(typed)
-    assert mending.command("a/b.parquet") == again
-    mending.remember_command(["/x/snakemake", "--mode", "remote"])  # that of a job on a cluster
-    assert mending.command("a/b.parquet") == again

@@ -1,5 +1,7 @@
 """Errors that are the user's to mend: their message says all there is to say, so no traceback is shown."""
 
+from pathlib import Path
+
 
 class UserError(Exception):
     """Something outside the program is wrong; the message names the value, the place and the mend."""
@@ -7,3 +9,15 @@ class UserError(Exception):
 
 class FactoryError(Exception):
     """A function of the user's own raised something; its traceback is what the user needs."""
+
+
+class UnreadableError(UserError):
+    """A file of ours is missing, broken or not what was written.
+
+    Attributes:
+        made_with: the file with which it is made again.
+    """
+
+    def __init__(self, message: str, made_with: Path) -> None:
+        super().__init__(message)
+        self.made_with = made_with

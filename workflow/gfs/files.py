@@ -24,8 +24,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from gfs import mending
-from gfs.errors import UserError
+from gfs.errors import UnreadableError, UserError
 
 if TYPE_CHECKING:
     import pandas as pd  # a second to import: only tables need it
@@ -171,13 +170,12 @@ def check(path: str | Path) -> None:
         raise ValueError(f"its checksum is not the one in {sidecar(path).name}, so it is not what was written")
 
 
-def unreadable(path: str | Path, reason: object) -> UserError:
-    """Return the error that names a file which cannot be used, and the command that makes it again."""
+def unreadable(path: str | Path, reason: object) -> UnreadableError:
+    """Return the error that names a file which cannot be used."""
     path = Path(path)
     # The checkpoints of a run are made together with its trajectory, so they can only be made again together.
     made_with = path.parent.with_name("trajectory.parquet") if path.parent.name == "checkpoints" else path
-    again = mending.command(made_with)
-    return UserError(f"cannot read {path}: {reason}. To make it again, and what depends on it, run: {again}")
+    return UnreadableError(f"cannot read {path}: {reason}. It has to be made again, with what depends on it", made_with)
 
 
 def sha256(path: str | Path) -> str:

@@ -9,7 +9,8 @@ from snakemake.exceptions import WorkflowError
 # The package is importable here and in cluster jobs even where it is not installed.
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
 
-from gfs import configuration, mending, yaml_files
+import mending
+from gfs import configuration, yaml_files
 from gfs.checkpoints import checkpoint_files
 from gfs.errors import UserError
 
@@ -99,7 +100,7 @@ def run_checkpoints(wildcards):
     try:
         return [str(path) for path in checkpoint_files(training.output.checkpoints)]
     except UserError as error:
-        raise WorkflowError(str(error))
+        raise WorkflowError(mending.message(error))
 
 
 def checkpoint_batches(wildcards):

@@ -17,6 +17,7 @@ import psutil
 # In an environment of Snakemake's own making (conda) the package is not installed.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import mending
 from gfs.errors import UserError
 
 # Ctrl-C ends a job at once, in the middle of an import or of long work in C as well: nothing half-written counts.
@@ -34,7 +35,7 @@ def run(main: Callable[[Any], None], snakemake: Any) -> None:
         try:
             main(snakemake)
         except UserError as error:
-            _end(f"error: {error}", log)
+            _end(f"error: {mending.message(error)}", log)
         except OSError as error:
             # The log may be what could not be written.
             _end(f"error: {error}" if error.errno in DISK_ERRORS else traceback.format_exc(), log)

@@ -1,4 +1,4 @@
-"""The command that makes a damaged file again, as a user can paste it."""
+"""What a user can do about an error: the command that makes a damaged file again, ready to be pasted."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from gfs.errors import UnreadableError, UserError
 
 # Set by the workflow for its jobs, whose own command line is another where a cluster runs them.
 _COMMAND = "GFS_SNAKEMAKE_COMMAND"
@@ -26,6 +28,11 @@ def command(path: str | Path) -> str:
     # What follows -- are targets, and --forcerun takes all words up to there.
     place = words.index("--") if "--" in words else len(words)
     return shlex.join([*words[:place], "--forcerun", str(path), *words[place:]])
+
+
+def message(error: UserError) -> str:
+    """Return what to say of an error."""
+    return f"{error}; run: {command(error.made_with)}" if isinstance(error, UnreadableError) else str(error)
 
 
 def _as_typed(arguments: list[str]) -> list[str]:

@@ -1,0 +1,42 @@
+"""What a user is told to do about a damaged file."""
+
+import os
+import sys
+
+import pytest
+
+import mending
+from gfs import files
+from gfs.errors import UserError
+
+TYPED = "/opt/env/bin/snakemake"
+
+
+@pytest.mark.parametrize(
+    ("typed", "again"),
+    [
+        (
+            [TYPED, "figure06", "--configfile", "my.yaml"],
+            f"{TYPED} figure06 --configfile my.yaml --forcerun a/b.parquet",
+        ),
+        (
+            [TYPED, "--configfile", "my.yaml", "--", "all"],
+            f"{TYPED} --configfile my.yaml --forcerun a/b.parquet -- all",
+        ),
+        ([TYPED, "-n", "--config", "scale=my own"], f"{TYPED} --config 'scale=my own' --forcerun a/b.parquet"),
+        (["/site-packages/snakemake/__main__.py", "-c2"], f"{sys.executable} -m snakemake -c2 --forcerun a/b.parquet"),
+        (["/usr/bin/pytest", "-x"], "snakemake --forcerun a/b.parquet"),
+    ],
+)
+def test_the_mend_is_the_user_s_own_command_and_what_to_make_again(monkeypatch, tmp_path, typed, again):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "environ", {})
+    mending.remember_command(typed)
+    assert mending.command("a/b.parquet") == again
+    assert mending.message(files.unreadable("a/b.parquet", "it is short")).endswith(f"; run: {again}")
+    mending.remember_command(["/x/snakemake", "--mode", "remote"])  # that of a job on a cluster
+    assert mending.command("a/b.parquet") == again
+
+
+def test_other_errors_say_all_themselves():
+    assert mending.message(UserError("the file has no images")) == "the file has no images"
