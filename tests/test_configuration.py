@@ -7,7 +7,7 @@ import pytest
 import yaml
 from project import ROOT
 
-from gfs import configuration
+from gfs import check, configuration
 from gfs.configuration import ConfigurationError
 
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
@@ -297,3 +297,17 @@ def test_training_does_not_depend_on_the_flow(config):
     run = configuration.runs(config, "fc-hardtanh-digits")[0]
     assert "flow" in run.parameters
     assert "flow" not in run.training_parameters
+
+
+def test_a_check_without_snakemake_names_file_and_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    check.main(["config/paper.yaml", "config/reference.yaml"])
+    assert "can be used" in capsys.readouterr().out
+    (tmp_path / "my.yaml").write_text("scale: mine\n  execution: {}\n")
+    with pytest.raises(SystemExit, match=r"my\.yaml cannot be used; nothing was started\.\n  line 2, column 12"):
+        check.main([str(tmp_path / "my.yaml")])
+    with pytest.raises(SystemExit, match=r"gone\.yaml cannot be used; nothing was started\.\n  No such file"):
+        check.main([str(tmp_path / "gone.yaml")])
+    (tmp_path / "my.yaml").write_text("scales: mine\n")
+    with pytest.raises(SystemExit, match="nearest: scale"):
+        check.main([str(tmp_path / "my.yaml")])

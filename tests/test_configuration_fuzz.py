@@ -116,8 +116,9 @@ def is_number(value):
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def mutated(seeded):
+def mutated(seed):
     """A mutated configuration, as the file config.yaml."""
+    seeded = random.Random(seed)
     paths = seeded.choice(SHIPPED)
     config = yaml_files.merged(*(ROOT / path for path in paths))
     count = seeded.choice([1, 1, 1, 2, 5])

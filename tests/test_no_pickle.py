@@ -11,7 +11,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import yaml
 from project import ROOT
 
 from gfs import data, files, yaml_files
@@ -234,4 +233,3 @@ def test_tags_of_python_in_a_configuration_are_refused(tmp_path, tag):
     path.write_text(f"scale: !!{tag}\n")
     with pytest.raises(UserError, match="line 1, column 8: could not determine a constructor"):
         yaml_files.read(path)
-    assert issubclass(yaml_files._Loader, yaml.SafeLoader | yaml.CSafeLoader)

@@ -11,9 +11,6 @@ import yaml
 
 from gfs.errors import UserError
 
-# The same, a hundred times as fast where it was built.
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
 
 def read(path: str | Path) -> dict[str, Any]:
     """Return the keys and values of a YAML or JSON file.
@@ -55,39 +52,41 @@ def _merge(base: dict[str, Any], overlay: Mapping[str, Any]) -> None:
 
 
 def _from_yaml(path: str | Path, text: str) -> Any:
-    loader = _Loader(text)
     try:
+        # The one in Python, slower than that in C, is what Snakemake reads them by: each refuses what the other takes.
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if node is None:
             return None
-        for key, first, again in _repeated(node):
-            raise _error(path, f"it has the key {key} twice, in lines {first + 1} and {again + 1}; keep one")
+        for problem in _problems(node, set(), frozenset()):
+            raise _error(path, problem)
         return loader.construct_document(node)
     except yaml.YAMLError as error:
         raise _error(path, _in_words(error, text)) from None
-    except (ValueError, TypeError, RecursionError) as error:  # 2026-13-99 is no date; a list within itself
+    except (ValueError, TypeError) as error:  # 2026-13-99 is no date
         raise _error(path, str(error)) from None
-    finally:
-        loader.dispose()
 
 
-def _repeated(node: yaml.Node, seen: frozenset[int] = frozenset()) -> Iterator[tuple[str, int, int]]:
-    """Every key that a mapping has twice, with the lines of both."""
-    if id(node) in seen:
+def _problems(node: yaml.Node, visited: set[int], within: frozenset[int]) -> Iterator[str]:
+    """Every key that a mapping has twice, and every value that contains itself."""
+    if id(node) in within:
+        yield f"line {node.start_mark.line + 1}: the value that begins here contains itself"
+    if id(node) in visited:
         return
-    seen |= {id(node)}
+    visited.add(id(node))
+    within |= {id(node)}
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            yield from _repeated(item, seen)
+            yield from _problems(item, visited, within)
     elif isinstance(node, yaml.MappingNode):
         lines: dict[str, int] = {}
         for key, value in node.value:
             if isinstance(key, yaml.ScalarNode):
-                line = key.start_mark.line
+                line = key.start_mark.line + 1
                 if key.value in lines:
-                    yield key.value, lines[key.value], line
+                    yield f"it has the key {key.value} twice, in lines {lines[key.value]} and {line}; keep one"
                 lines[key.value] = line
-            yield from _repeated(value, seen)
+            yield from _problems(value, visited, within)
 
 
 def _in_words(error: yaml.YAMLError, text: str) -> str:
@@ -95,6 +94,8 @@ def _in_words(error: yaml.YAMLError, text: str) -> str:
     what = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     context = getattr(error, "context", None)
     said = f"{what}, {context}" if context else f"{what}"
+    if isinstance(error, yaml.reader.ReaderError):
+        return f"line {text.count(chr(10), 0, error.position) + 1}: character {error.character!r}: {said}"
     if mark is None:
         return said
     line = text.splitlines()[mark.line : mark.line + 1]
