@@ -23,7 +23,7 @@ NOT_HERE = 77  # slurm.sh: this machine cannot
 # Polling is all that the tests change of the profile, unless they say so.
 POLLING = {"slurm-init-seconds-before-status-checks": 2, "seconds-between-status-checks": 2, "latency-wait": 5}
 FIGURES = [f"figure{number:02d}" for number in range(1, 14)]
-FORMAT = "%i|%k|%P|%T|%C|%m|%l|%b"  # squeue's letters for the fields of Job
+FORMAT = "%i|%k|%P|%T|%C|%m|%l"  # squeue's letters for the fields of Job
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,12 @@ class Job:
     cpus: str
     memory: str
     time: str
-    devices: str
+
+    @property
+    def gpus(self) -> int:
+        command = ["scontrol", "show", "job", self.number]
+        shown = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+        return sum(map(int, re.findall(r"TresPerJob=gres:gpu:(\d+)", shown)))
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,9 @@ def queue() -> list[Job]:
 
 
 def jobs_of(run: Run) -> list[Job]:
-    return [job for job in queue() if job.number.split("_")[0] in run.submitted]
+    """Its SLURM jobs, in the order in which they were submitted."""
+    jobs = [job for job in queue() if job.number.split("_")[0] in run.submitted]
+    return sorted(jobs, key=lambda job: int(job.number.split("_")[0]))
 
 
 DRIVERS = []
@@ -191,10 +198,10 @@ def small(overtime, tmp_path_factory):
 
 
 @pytest.fixture
-def with_data(small, fresh):
-    """A project in which only the data sets are there."""
-    (fresh.folder / "results").mkdir()
-    subprocess.run(["cp", "-a", small[0].folder / "results/data", fresh.folder / "results"], check=True)
+def with_data(fresh):
+    """A project in which there is no more than a data set."""
+    result = fresh.snakemake("results/data/digits.safetensors")
+    assert result.returncode == 0, result.stdout + result.stderr
     return fresh
 
 
@@ -256,6 +263,9 @@ def test_cancelled_job_is_named_and_a_rerun_redoes_what_is_missing(fresh):
     table = "results/tables/scalar-depth4.parquet"
     driver = Driver(fresh, "--retries", "0", "--", table)
     job = driver.job("rule_gfs_sharpness")
+    # Snakemake is at work in it, and has some seconds to go.
+    logs = fresh.folder / "results/logs/slurm"
+    driver.wait_for(lambda: any(path.stat().st_size for path in logs.rglob(f"{job.number}.log")))
     subprocess.run(["scancel", job.number], check=True, timeout=30)
     run = driver.end()
     assert run.returncode != 0
@@ -298,7 +308,7 @@ def test_job_over_its_memory_is_tried_again_with_more(with_data):
     killed, finished = jobs_of(run)
     assert (killed.memory, killed.state in {"FAILED", "OUT_OF_MEMORY"}) == ("700M", True)
     assert (finished.memory, finished.state) == ("1400M", "COMPLETED")
-    assert pd.read_parquet(with_data.folder / target)["loss"].iloc[-1] < 0.05
+    assert pd.read_parquet(with_data.folder / target)["status"].iloc[-1] in {"converged", "out of iterations"}
 
 
 def test_gpu_is_asked_for_only_where_a_network_is_to_run_on_one(with_data, tmp_path):
@@ -309,8 +319,9 @@ def test_gpu_is_asked_for_only_where_a_network_is_to_run_on_one(with_data, tmp_p
     ]
     run = Driver(with_data, "--retries", "0", "--", *targets, overlays=(overlay,)).end()
     network, scalar = sorted(jobs_of(run), key=lambda job: job.partition)
-    assert (network.partition, "gpu:1" in network.devices) == ("gpu", True)
-    assert (scalar.partition, "gpu" in scalar.devices, scalar.state) == ("main", False, "COMPLETED")
+    assert run.returncode != 0  # there is none
+    assert (network.partition, network.gpus, network.state) == ("gpu", 1, "FAILED")
+    assert (scalar.partition, scalar.gpus, scalar.state) == ("main", 0, "COMPLETED")
 
 
 def test_job_over_its_time_is_tried_again_with_more(overtime):
