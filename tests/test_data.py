@@ -145,6 +145,24 @@ def test_a_file_that_is_no_npz_is_refused(tmp_path):
         data.images("npz", 1, file=str(path))
 
 
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_an_npz_with_a_bit_altered_is_refused_or_what_it_was(tmp_path, save):
+    path = tmp_path / "images.npz"
+    save(path, x=pixels(3, shape=(1, 4, 4)), y=np.arange(3))
+    content, whole = path.read_bytes(), data.images("npz", 3, file=str(path))
+    refused = 0
+    for place in range(len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        try:
+            inputs, targets, _ = data.images("npz", 3, file=str(path))
+        except UserError:
+            refused += 1
+        else:
+            np.testing.assert_array_equal(inputs, whole[0])
+            np.testing.assert_array_equal(targets, whole[1])
+    assert refused > len(content) / 3
+
+
 def cifar10_archive(path, labels):
     """An archive laid out as the official binary version, with ten images a batch."""
     with tarfile.open(path, "w:gz") as tar:
@@ -202,6 +220,24 @@ def test_a_download_with_the_wrong_checksum_is_refused(tmp_path, server, monkeyp
     with pytest.raises(UserError, match="cannot download") as error:
         data.images("cifar10", 5, root=tmp_path / "downloads")
     assert "'file'" in str(error.value)
+
+
+def test_a_damaged_download_is_fetched_again_and_never_used(tmp_path, server, monkeypatch):
+    folder, address = server
+    archive = folder / "cifar-10-binary.tar.gz"
+    cifar10_archive(archive, np.arange(50) % 10)
+    monkeypatch.setattr(data, "CIFAR10_URL", f"{address}/{archive.name}")
+    monkeypatch.setattr(data, "CIFAR10_MD5", md5(archive))
+    kept = tmp_path / "downloads" / archive.name
+    whole, _, _ = data.images("cifar10", 5, root=kept.parent)
+    for damage in (lambda content: content[:-9], lambda content: b"", lambda content: b"x" + content[1:]):
+        kept.write_bytes(damage(archive.read_bytes()))
+        np.testing.assert_array_equal(data.images("cifar10", 5, root=kept.parent)[0], whole)
+        assert kept.read_bytes() == archive.read_bytes()
+    kept.write_bytes(kept.read_bytes()[:-9])
+    monkeypatch.setattr(data, "CIFAR10_URL", f"{address}/nothing/{archive.name}")
+    with pytest.raises(UserError, match="cannot download"):
+        data.images("cifar10", 5, root=kept.parent)
 
 
 def test_a_missing_download_is_an_error_with_the_way_out(tmp_path, server, monkeypatch):

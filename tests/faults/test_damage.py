@@ -182,6 +182,23 @@ def test_each_kind_of_file_that_is_read_among_others(copied, how):
     side_by_side(found, [(copied(), kind) for kind in LATER.values()])
 
 
+@pytest.mark.fault("a table altered, its time stamp kept, and then not", "not used unread; named once it is read")
+def test_what_snakemake_does_not_see_is_not_used_and_what_it_sees_is_named(copied):
+    """With its time stamp kept a damaged table goes unnoticed until something reads it; with a new one it is read."""
+    project, kind = copied(), KINDS["table"]
+    before = checksums(project)
+    damage(project, kind, alter)
+    result = project.run("--configfile", *map(str, BROKEN), "--", "figure08")
+    assert result.returncode == 0
+    assert "Nothing to be done" in result.stdout + result.stderr
+    del before["results/tables/scalar-depth4.parquet"]
+    assert before.items() <= checksums(project).items()
+    (project.folder / "results" / kind.path).touch()
+    result = project.run("--configfile", *map(str, BROKEN), "--", "figure08")
+    assert result.returncode != 0
+    assert_named(result.stdout + result.stderr, kind)
+
+
 @pytest.mark.fault("the list of a run's checkpoints damaged, or a checkpoint removed", "named before any job starts")
 @pytest.mark.parametrize(("kind", "how"), [*((INDEX, how) for how in DAMAGES[:4]), (KINDS["checkpoint"], remove)])
 def test_a_damaged_list_of_checkpoints_stops_before_any_job(copied, kind, how):

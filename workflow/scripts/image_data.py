@@ -21,7 +21,11 @@ def main(snakemake):
     files.write_tensors(
         snakemake.output.tensors,
         {"inputs": inputs, "targets": targets},
-        {**record(), "channel_statistics": f"mean and standard deviation of {statistics}"},
+        {
+            **record(),
+            "channel_statistics": f"mean and standard deviation of {statistics}",
+            "file_sha256": files.sha256(settings["file"]) if "file" in settings else None,
+        },
     )
 
 
