@@ -16,7 +16,7 @@ figures: install
 
 # After Snakemake was killed: `make resume ARGS="figure06 --configfile my.yaml"` goes on with that command.
 resume: install
-	.venv/bin/python workflow/resume.py --cores $(CORES) $(ARGS)
+	.venv/bin/python workflow/resume.py $(if $(filter-out all,$(CORES)),--cores $(CORES)) $(ARGS)
 
 install: .venv/installed
 

@@ -23,7 +23,7 @@ def run(phi, *, name="run", gradients=0, error=0.0, first=0):
 
 
 def verdicts(table, other):
-    return {(found.run, found.quantity): found.holds for found in agreement.compare(table, other)}
+    return {(found.run, found.quantity): found.verdict == "agrees" for found in agreement.compare(table, other)}
 
 
 def test_the_same_agrees():
@@ -78,6 +78,20 @@ def test_folders_on_the_command_line(tmp_path, capsys):
     assert agreement.main([str(tmp_path / "a"), str(tmp_path / "b")]) == 0
     assert "agrees  e/run  end: 0 (at most 0.001)" in capsys.readouterr().out
     assert agreement.main([str(tmp_path / "a"), str(tmp_path / "c")]) == 1
-    assert "DIFFERS  e/run  end: 1.2" in capsys.readouterr().out
-    with pytest.raises(agreement.UserError, match="no table in common"):
+    assert "differs  e/run  end: 1.2" in capsys.readouterr().out
+    with pytest.raises(agreement.UserError, match="no run in common"):
         agreement.main([str(tmp_path / "a"), str(tmp_path)])
+
+
+def test_nothing_is_passed_over_in_silence(tmp_path, capsys):
+    for folder, name in (("a", "run"), ("b", "other")):
+        (tmp_path / folder).mkdir()
+        files.write_table(tmp_path / folder / "e.parquet", run([5.0, 4.0], name=name), {})
+    with pytest.raises(agreement.UserError, match="no run in common"):
+        agreement.main([str(tmp_path / "a"), str(tmp_path / "b")])
+    assert capsys.readouterr().out == "only in one  e/other\nonly in one  e/run\n"
+
+
+def test_errors_that_are_not_known_leave_the_start_undecided():
+    ours = run([5.0, 4.0], gradients=9, error=np.nan)
+    assert [found.verdict for found in agreement.compare(ours, ours)] == ["unknown", "agrees"]

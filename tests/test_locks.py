@@ -1,5 +1,6 @@
 """Locks that their holder's end releases, and going on after Snakemake was killed."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import time
 import pytest
 from project import ROOT
 
+import resume as resuming
 from gfs import locks
 from gfs.errors import UserError
 
@@ -78,6 +80,7 @@ lock = resume.hold()
 print(flush=True)
 time.sleep(600)
 """
+AS_RESUME = "import os, socket\nos.environ['GFS_RESUME'] = f'resume-{socket.gethostname()}-{os.getpid()}'\n"
 
 
 def test_resume_leaves_one_at_work_alone_and_goes_on_after_one_that_was_killed(tmp_path):
@@ -113,3 +116,37 @@ def test_resume_takes_the_locks_of_a_killed_snakemake_away(tmp_path):
 def test_resume_passes_on_what_snakemake_says(tmp_path):
     (tmp_path / "Snakefile").write_text('rule all:\n    output: "done"\n    shell: "false"\n')
     assert resume(tmp_path, "--cores", "1").returncode != 0
+
+
+def test_a_snakemake_that_starts_beside_a_resume_gives_way(tmp_path, monkeypatch):
+    """However the two interleave: each holds its own before it looks for others."""
+    monkeypatch.chdir(tmp_path)
+    started = subprocess.Popen(
+        [sys.executable, "-c", AS_RESUME + AT_WORK, str(ROOT / "workflow")], cwd=tmp_path, stdout=subprocess.PIPE
+    )
+    started.stdout.readline()
+    with pytest.raises(resuming.AtWorkError, match=f"process {os.uname().nodename}-{started.pid}"):
+        resuming.hold()
+    started.kill()
+    started.communicate()
+    resuming.hold().release()
+
+
+def test_drivers_of_different_targets_do_not_keep_each_other_out(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command = [sys.executable, "-c", AT_WORK, str(ROOT / "workflow")]
+    first = subprocess.Popen(command, stdout=subprocess.PIPE)
+    first.stdout.readline()
+    resuming.hold().release()
+    first.kill()
+    first.communicate()
+
+
+def test_a_file_system_without_locks_is_said_and_worked_on(tmp_path, monkeypatch, capsys):
+    def refuse(*_, **__):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(locks.FileLock, "acquire", refuse)
+    with locks.held(tmp_path / "lock", "it is in use", seconds=0):
+        pass
+    assert "no locks on this file system (No locks available)" in capsys.readouterr().out

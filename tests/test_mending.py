@@ -25,6 +25,7 @@ TYPED = "/opt/env/bin/snakemake"
         ),
         ([TYPED, "-n", "--config", "scale=my own"], f"{TYPED} --config 'scale=my own' --forcerun a/b.parquet"),
         (["/site-packages/snakemake/__main__.py", "-c2"], f"{sys.executable} -m snakemake -c2 --forcerun a/b.parquet"),
+        ([TYPED, "-nF", "--unlock", "all"], f"{TYPED} -F all --forcerun a/b.parquet"),
         (["/usr/bin/pytest", "-x"], "snakemake --forcerun a/b.parquet"),
     ],
 )

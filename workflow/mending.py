@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -14,7 +15,8 @@ from gfs.errors import UnreadableError, UserError
 # Set by the workflow for its jobs, whose own command line is another where a cluster runs them.
 _COMMAND = "GFS_SNAKEMAKE_COMMAND"
 
-_DRY_RUN = ("-n", "-np", "-pn", "--dry-run", "--dryrun")
+# Options with which nothing is made, or nothing said.
+_NO_WORK = ("-n", "--dry-run", "--dryrun", "--unlock", "--touch", "-t", "-q", "--quiet")
 
 
 def remember_command(arguments: Sequence[str] | None = None) -> None:
@@ -24,10 +26,15 @@ def remember_command(arguments: Sequence[str] | None = None) -> None:
 
 def command(path: str | Path) -> str:
     """Return the user's own command with what makes it make ``path`` again; outside a workflow for all targets."""
-    words = [word for word in json.loads(os.environ.get(_COMMAND, '["snakemake"]')) if word not in _DRY_RUN]
+    words = [_working(word) for word in json.loads(os.environ.get(_COMMAND, '["snakemake"]')) if word not in _NO_WORK]
     # What follows -- are targets, and --forcerun takes all words up to there.
     place = words.index("--") if "--" in words else len(words)
     return shlex.join([*words[:place], "--forcerun", str(path), *words[place:]])
+
+
+def _working(word: str) -> str:
+    """Return an option, or several short ones in one word, without -n."""
+    return word.replace("n", "", 1) if re.fullmatch(r"-[npFRq]{2,}", word) else word
 
 
 def message(error: UserError) -> str:

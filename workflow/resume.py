@@ -3,7 +3,8 @@
 Usage: python workflow/resume.py [the arguments that Snakemake had]
 
 Snakemake itself cannot tell the lock of one that was killed from that of one at work. So each holds a lock file under
-``.snakemake/drivers`` as well, which the system releases when it ends, however it ends.
+``.snakemake/drivers`` as well, which the system releases when it ends, however it ends. Each takes its own first and
+then looks for others, so that of two that start together at least one sees the other.
 """
 
 from __future__ import annotations
@@ -13,66 +14,108 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 DRIVERS = Path(".snakemake/drivers")
+SECONDS_KEPT = 3600
+# Set for the Snakemake that a resume runs: the resume beside it is not another.
+_RESUME = "GFS_RESUME"
+
+
+class AtWorkError(Exception):
+    """Another Snakemake is at work in this folder."""
 
 
 def hold() -> FileLock:
-    """Say that this process is at work in the working folder, until it ends or releases what is returned."""
+    """Say that this process is at work in the working folder, until it ends or releases what is returned.
+
+    Raises:
+        AtWorkError: a resume is at work here, or this very name is taken.
+        OSError: the folder cannot be written, or its file system has no locks.
+    """
     DRIVERS.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(_own())
-    lock.acquire(timeout=0)
+    lock = FileLock(_own(), fallback_to_soft=False)
+    try:
+        lock.acquire(timeout=1)
+    except Timeout as error:
+        raise AtWorkError(_said([_own().stem])) from error
+    # Drivers of different targets may work side by side; Snakemake's own locks see to that. A resume takes these away.
+    if resumes := [name for name in others() if name.startswith("resume-")]:
+        lock.release()
+        raise AtWorkError(_said(resumes))
     return lock
 
 
 def others() -> list[str]:
-    """Return the processes, as host-number, that are at work in the working folder besides this one."""
-    return [path.stem for path in sorted(DRIVERS.glob("*.lock")) if path != _own() and _is_held(path)]
+    """Return the processes that are at work in the working folder besides this one and the resume that runs it."""
+    ours = {_own().stem, os.environ.get(_RESUME)}
+    return [path.stem for path in sorted(DRIVERS.glob("*.lock")) if path.stem not in ours and _is_held(path)]
 
 
 def main(arguments: list[str]) -> int:
     """Unlock and run Snakemake with ``arguments``; return its exit status."""
-    own = hold()
-    if at_work := others():
-        print(
-            f"error: Snakemake is at work in this folder (process {', '.join(at_work)}). Let it end, or end it with "
-            "Ctrl-C where it runs or `kill -INT`, then give this command again.",
-            file=sys.stderr,
-        )
-        return 1
+    os.environ[_RESUME] = f"resume-{socket.gethostname()}-{os.getpid()}"
     try:
+        own = hold()
+    except AtWorkError as error:
+        return _refuse(str(error))
+    except OSError as error:
+        return _refuse(f"cannot tell whether a Snakemake is at work here ({error}). If none is: snakemake --unlock")
+    try:
+        if at_work := others():
+            return _refuse(_said(at_work))
         return _snakemake("--unlock", *arguments) or _snakemake("--rerun-incomplete", *arguments)
     finally:
         own.release()
 
 
+def _said(at_work: list[str]) -> str:
+    processes = ", ".join(name.removeprefix("resume-") for name in at_work)
+    return (
+        f"Snakemake is at work in this folder (process {processes}). Let it end, or end it with Ctrl-C where it runs, "
+        "then give this command again."
+    )
+
+
+def _refuse(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 1
+
+
 def _snakemake(*arguments: str) -> int:
-    # A process of its own, so that this one keeps others out meanwhile.
+    # A process of its own, so that this one keeps others out meanwhile. What ends this one, ends it.
     process = subprocess.Popen([sys.executable, "-m", "snakemake", *arguments])
-    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            # A terminal sends it to Snakemake as well, which ends its jobs: wait for that.
-            continue
+    before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    try:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                # A terminal sends it to Snakemake as well, which ends its jobs: wait for that.
+                continue
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _own() -> Path:
-    return DRIVERS / f"{socket.gethostname()}-{os.getpid()}.lock"
+    # In a resume, and in nothing that it runs, the variable names this very process.
+    name = f"{socket.gethostname()}-{os.getpid()}"
+    return DRIVERS / (f"resume-{name}.lock" if os.environ.get(_RESUME) == f"resume-{name}" else f"{name}.lock")
 
 
 def _is_held(path: Path) -> bool:
-    lock = FileLock(path)
+    lock = FileLock(path, fallback_to_soft=False)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         return True
     lock.release()
-    path.unlink(missing_ok=True)
+    # Not at once: its process may have made it just now and be about to lock it.
+    if time.time() - path.stat().st_mtime > SECONDS_KEPT:
+        path.unlink(missing_ok=True)
     return False
 
 

@@ -21,6 +21,7 @@ and no measure of speed. What was tried on a cluster: [cluster.md](cluster.md#wh
 
 def pytest_addoption(parser):
     parser.addoption("--page", help="where the table of faults is written")
+    parser.addoption("--few", action="store_true", help="a third of what is tried at random: for a first look, and CI")
 
 
 def pytest_configure(config):
@@ -43,6 +44,12 @@ def broken(tmp_path_factory):
     result = project.run("all", "--configfile", *map(str, BROKEN))
     assert result.returncode == 0, result.stdout + result.stderr
     return project
+
+
+@pytest.fixture
+def share(request):
+    """Of what is tried at random, so much."""
+    return 1 / 3 if request.config.getoption("--few") else 1
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -27,6 +28,8 @@ class Pipeline:
         shutil.copy(HERE / "slow_network.py", self.folder)
         self.arguments = ["--cores", "2", "--configfile", str(HERE / "slow.yaml"), *map(str, overlays), "--", *TARGETS]
         self.output = self.folder / "output.txt"
+        # The iterate from which each training process went on.
+        self.begun_at: dict[int, int] = {}
 
     def start(self, *options: str) -> subprocess.Popen[bytes]:
         """Start Snakemake, as the leader of a process group as under a shell."""
@@ -76,6 +79,15 @@ class Pipeline:
         """Return for each process of the rule, in their order, how many losses it asked for."""
         path = self.folder / f"losses.{rule}"
         return dict(Counter(map(int, path.read_text().split()))) if path.exists() else {}
+
+    def note_training(self) -> None:
+        """Note where the last training process began, before the next one writes the log anew."""
+        log = self.folder / "results/logs/train/slow/seed0-lr0.02.log"
+        asked = list(self.losses_asked_for().items())
+        # With its second loss it is past the loading of what an earlier one left.
+        if asked and asked[-1][1] > 1 and log.exists():
+            found = re.search(r"training goes on from iterate (\d+)", log.read_text())
+            self.begun_at.setdefault(asked[-1][0], int(found[1]) if found else 0)
 
     def computing(self, *rules: str, losses: int = 1) -> list[psutil.Process]:
         """Return the running scripts of these rules that have asked for so many losses."""

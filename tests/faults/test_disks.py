@@ -49,9 +49,9 @@ def test_full(tmp_path, undisturbed, measured, kilobytes):
         pipeline,
         f"mount -t tmpfs -o size={kilobytes}k tmpfs results",
         "run && exit 9",
-        "echo LEFT",
+        "echo HALF-WRITTEN",
         "find results -name '.*.part*'",
-        "echo END LEFT",
+        "echo END",
         "mount -o remount,size=100m results",
         "run || exit 8",
         "cp -a results copy",
@@ -60,7 +60,7 @@ def test_full(tmp_path, undisturbed, measured, kilobytes):
     assert result.returncode == 0, printed
     assert "No space left on device" in printed
     assert "Traceback" not in printed
-    assert between(result.stdout, "LEFT\n", "END LEFT") == ""
+    assert between(result.stdout, "HALF-WRITTEN\n", "END\n") == ""
     shutil.rmtree(pipeline.folder / "results")
     (pipeline.folder / "copy").rename(pipeline.folder / "results")
     assert pipeline.checksums() == undisturbed.checksums()

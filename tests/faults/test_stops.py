@@ -83,8 +83,8 @@ def test_ctrl_c(pipeline, undisturbed, measured):
 def test_a_terminal_that_is_closed(pipeline, undisturbed):
     terminal = Terminal(pipeline)
     wait_until(partial(pipeline.computing, "train"), "no training")
-    os.killpg(terminal.process.pid, signal.SIGHUP)
-    assert terminal.wait() != 0
+    terminal.close()
+    assert ended(terminal.process) != 0
     pipeline.wait_for_silence()
     pipeline.finish()
     assert pipeline.checksums() == undisturbed.checksums()
@@ -121,7 +121,7 @@ def test_two_trainings_of_one_run(pipeline, undisturbed):
     ended(first)
     second = pipeline.resume()
     log = pipeline.folder / "results/logs/train/slow/seed0-lr0.02.log"
-    wait_until(lambda: "waiting up to" in log.read_text(), "the second does not wait")
+    wait_until(lambda: log.exists() and "waiting up to" in log.read_text(), "the second does not wait")
     assert driver_of(second)
     training.kill()
     assert ended(second) == 0, pipeline.printed()

@@ -8,10 +8,12 @@ GFS sharpness of the start, whose weights are the same, and where the run ends, 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -21,7 +23,9 @@ from gfs.errors import UserError
 
 # Of closed forms and of the convex problem, which rounding leaves alone: 4e-10 seen between the kernels of processors
 # with and without AVX. The step size of squared regression comes from another convex problem, to 1e-7.
-_START, _END = 1e-8, 1e-3
+_START = 1e-8
+# Two machines may stop at other iterates, and between neighbours phi falls by up to some 1e-3 of 2/eta.
+_END = 1e-3
 # Of integrated flows: a hundredth beside the errors of both, since at kinks the error is missed by some per mille; and
 # a tenth, which is how the claims on networks read 'about 2/eta'.
 _NETWORK_START, NETWORK_END = 1e-2, 0.1
@@ -35,7 +39,7 @@ class Agreement:
         run: its experiment and name.
         quantity: ``start`` for the GFS sharpness at iterate 0, relative; ``end`` for the last GFS sharpness that there
             is, in units of 2/eta.
-        difference, tolerance: how far apart they are and may be.
+        difference, tolerance: how far apart they are and may be; NaN where that is not known.
     """
 
     run: str
@@ -44,8 +48,11 @@ class Agreement:
     tolerance: float
 
     @property
-    def holds(self) -> bool:
-        return self.difference <= self.tolerance
+    def verdict(self) -> Literal["agrees", "differs", "unknown"]:
+        """``unknown`` where a flow's error is not known."""
+        if math.isnan(self.tolerance):
+            return "unknown"
+        return "agrees" if self.difference <= self.tolerance else "differs"
 
 
 def compare(table: pd.DataFrame, other: pd.DataFrame) -> Iterator[Agreement]:
@@ -78,25 +85,31 @@ def _of_run(name: str, ours: pd.DataFrame, theirs: pd.DataFrame) -> Iterator[Agr
 
 
 def main(arguments: list[str]) -> int:
-    """Print how far each run of two folders of tables is apart; return 1 if some are too far, or nothing is shared."""
+    """Print how far each run of two folders of tables is apart, and what only one has; return 1 if one is too far."""
     parser = argparse.ArgumentParser(prog="python -m gfs.agreement", description="Compare the tables of two machines.")
     parser.add_argument("folders", nargs=2, type=Path, metavar="tables")
-    ours, theirs = parser.parse_args(arguments).folders
-    shared = sorted({path.name for path in ours.glob("*.parquet")} & {path.name for path in theirs.glob("*.parquet")})
-    if not shared:
-        raise UserError(f"{ours} and {theirs} have no table in common")
-    found = [
-        agreement
-        for name in shared
-        for agreement in compare(files.read_table(ours / name), files.read_table(theirs / name))
-    ]
+    tables, others = map(_tables, parser.parse_args(arguments).folders)
+    found = [agreement for name in sorted({*tables} & {*others}) for agreement in compare(tables[name], others[name])]
     for agreement in found:
-        verdict = "agrees" if agreement.holds else "DIFFERS"
-        print(
-            f"{verdict}  {agreement.run}  {agreement.quantity}: {agreement.difference:.2g} "
-            f"(at most {agreement.tolerance:.2g})"
-        )
-    return int(not all(agreement.holds for agreement in found))
+        apart = f"{agreement.difference:.2g} (at most {agreement.tolerance:.2g})"
+        print(f"{agreement.verdict}  {agreement.run}  {agreement.quantity}: {apart}")
+    for run in sorted(_runs(tables) ^ _runs(others)):
+        print(f"only in one  {run}")
+    if not found:
+        raise UserError("the two folders have no run in common, so there is nothing to compare")
+    return int(any(agreement.verdict == "differs" for agreement in found))
+
+
+def _tables(folder: Path) -> dict[str, pd.DataFrame]:
+    return {path.name: files.read_table(path) for path in sorted(folder.glob("*.parquet"))}
+
+
+def _runs(tables: Mapping[str, pd.DataFrame]) -> set[str]:
+    return {
+        f"{experiment}/{run}"
+        for table in tables.values()
+        for experiment, run in zip(table["experiment"], table["run"], strict=True)
+    }
 
 
 if __name__ == "__main__":

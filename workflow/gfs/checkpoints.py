@@ -27,7 +27,10 @@ def checkpoint_files(checkpoints: str | Path) -> list[Path]:
         UserError: the list of them, or one of them, is missing, or the list is not what was written.
     """
     folder = Path(checkpoints)
-    listed = [folder / name for name in files.read_record(folder / INDEX)["files"]]
+    names = files.read_record(folder / INDEX).get("files")
+    if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise files.unreadable(folder / INDEX, "it lists no files")
+    listed = [folder / name for name in names]
     for path in listed:
         if not path.exists():
             raise files.unreadable(path, "it is not there")

@@ -2,12 +2,13 @@
 
 A file is written beside its place under a temporary name and then renamed; what a process that was killed left of one
 is removed when the next writes it. Every table and tensor file has a sidecar with its provenance, ``name.json`` beside
-``name.parquet`` or ``name.safetensors``, which holds the file's checksum and one of its own: what is not what was
-written is never used.
+``name.parquet`` or ``name.safetensors``, which holds the file's checksum and, but for those of earlier versions, one of
+its own: what is not what was written is never used.
 """
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import json
@@ -25,6 +26,11 @@ import psutil
 from numpy.typing import NDArray
 
 from gfs.errors import UnreadableError, UserError
+
+# What no program can help: a disk that is full, read-only, broken or somebody else's.
+DISK_ERRORS = {
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.ENOTDIR
+}  # fmt: skip
 
 if TYPE_CHECKING:
     import pandas as pd  # a second to import: only tables need it
@@ -65,8 +71,11 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
         temporary.mkdir()
         try:
             yield temporary
-            shutil.rmtree(path, ignore_errors=True)
+            # An old one is not replaced in one step, but nothing is ever half of it.
+            if path.exists():
+                path.rename(temporary.with_suffix(".old"))
             temporary.replace(path)
+            shutil.rmtree(temporary.with_suffix(".old"), ignore_errors=True)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -189,9 +198,10 @@ def _temporary(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     host = platform.node()
     before, after = f".{path.stem}.{host}-", f".part{path.suffix}"
-    for left in path.parent.glob(f"{glob.escape(before)}*{glob.escape(after)}"):
-        process = left.name.removeprefix(before).removesuffix(after)
-        if process.isdecimal() and not psutil.pid_exists(int(process)):
+    for left in path.parent.glob(f"{glob.escape(before)}*"):
+        process = left.name.removeprefix(before).removesuffix(after).removesuffix(".old")
+        # One of this very number is of an earlier process: numbers come again.
+        if process.isdecimal() and (int(process) == os.getpid() or not psutil.pid_exists(int(process))):
             shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
     return path.with_name(f"{before}{os.getpid()}{after}")
 
@@ -203,7 +213,7 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except Exception as error:
         # safetensors has an error of its own for this, and is not imported for it.
-        if not isinstance(error, OSError) and "I/O error" not in str(error):
+        if getattr(error, "errno", None) not in DISK_ERRORS and "I/O error" not in str(error):
             raise
         raise UserError(
             f"cannot write {path}: {error}. Nothing half-written was kept; once there is room, and leave to write, "

@@ -26,7 +26,10 @@ def read(path: str | Path) -> dict[str, Any]:
     except ValueError as error:
         raise _error(path, f"it is not text: {error}") from None
     try:
-        content = json.loads(text)  # as Snakemake does: YAML refuses the tabs that JSON may have
+        # As Snakemake does: YAML refuses the tabs that JSON may have.
+        content = json.loads(text, object_pairs_hook=_once_each)
+    except RecursionError:
+        raise _error(path, "its values are nested too deeply") from None
     except ValueError:
         content = _from_yaml(path, text)
     if not isinstance(content, dict):
@@ -65,6 +68,14 @@ def _from_yaml(path: str | Path, text: str) -> Any:
         raise _error(path, _in_words(error, text)) from None
     except (ValueError, TypeError) as error:  # 2026-13-99 is no date
         raise _error(path, str(error)) from None
+    except RecursionError:
+        raise _error(path, "its values are nested too deeply") from None
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError  # read as YAML it is refused with the lines
+    return dict(pairs)
 
 
 def _problems(node: yaml.Node, visited: set[int], within: frozenset[int]) -> Iterator[str]:

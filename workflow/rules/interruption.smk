@@ -6,7 +6,12 @@ AT_WORK = []
 
 
 onstart:
-    AT_WORK.append(resume.hold())
+    try:
+        AT_WORK.append(resume.hold())
+    except resume.AtWorkError as error:
+        raise WorkflowError(str(error))
+    except OSError as error:
+        print(f"make resume will not see this run: {error}")
 
 
 onerror:

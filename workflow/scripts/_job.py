@@ -1,6 +1,5 @@
 """What every adapter needs around its work: the package on the path, the job's log, errors without a traceback."""
 
-import errno
 import os
 import signal
 import sys
@@ -18,15 +17,15 @@ import psutil
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import mending
+from gfs import files
 from gfs.errors import UserError
 
 # Ctrl-C ends a job at once, in the middle of an import or of long work in C as well: nothing half-written counts.
-signal.signal(signal.SIGINT, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as in the background of a script
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 SECONDS_BETWEEN_LOOKS = 1
 SHELLS = {"bash", "dash", "sh", "zsh"}
-# What no program can help: a disk that is full or read-only.
-DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
 
 
 def run(main: Callable[[Any], None], snakemake: Any) -> None:
@@ -38,7 +37,7 @@ def run(main: Callable[[Any], None], snakemake: Any) -> None:
             _end(f"error: {mending.message(error)}", log)
         except OSError as error:
             # The log may be what could not be written.
-            _end(f"error: {error}" if error.errno in DISK_ERRORS else traceback.format_exc(), log)
+            _end(f"error: {error}" if error.errno in files.DISK_ERRORS else traceback.format_exc(), log)
         except Exception:
             # The log takes the traceback too: on a cluster it is all there is to look at.
             _end(traceback.format_exc(), log)
@@ -76,7 +75,9 @@ def _end_with_the_workflow() -> None:
     driver = psutil.Process().parent()
     while driver is not None and driver.name() in SHELLS:
         driver = driver.parent()
-    threading.Thread(target=_watch, args=(driver,), daemon=True).start()
+    # What is no Snakemake may use it as a library, or have taken over a job whose workflow was gone at once.
+    if driver is None or driver.pid == 1 or any("snakemake" in word for word in driver.cmdline()):
+        threading.Thread(target=_watch, args=(driver,), daemon=True).start()
 
 
 def _watch(driver: psutil.Process | None) -> None:
