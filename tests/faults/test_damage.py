@@ -207,7 +207,8 @@ def test_a_damaged_list_of_checkpoints_stops_before_any_job(copied, kind, how):
     code, printed = forced(project, kind.made_from_it)
     assert code != 0
     assert_named(printed, kind)
-    assert "Traceback" not in printed
+    # Snakemake shows the lines of an input function, whatever it raises, but below what is said.
+    assert "Traceback (most recent" not in printed
     assert "localrule" not in printed
     assert "\nrule" not in printed
 
