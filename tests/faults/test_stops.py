@@ -117,12 +117,14 @@ def test_two_trainings_of_one_run(pipeline, undisturbed):
     (training,) = wait_until(lambda: pipeline.computing("train"), "no training")
     # Stopped, so that it neither ends with its workflow nor gives the lock back.
     training.suspend()
-    os.kill(first.pid, signal.SIGKILL)
-    ended(first)
-    second = pipeline.resume()
-    log = pipeline.folder / "results/logs/train/slow/seed0-lr0.02.log"
-    wait_until(lambda: log.exists() and "waiting up to" in log.read_text(), "the second does not wait")
-    assert driver_of(second)
-    training.kill()
+    try:
+        os.kill(first.pid, signal.SIGKILL)
+        ended(first)
+        second = pipeline.resume()
+        log = pipeline.folder / "results/logs/train/slow/seed0-lr0.02.log"
+        wait_until(lambda: log.exists() and "waiting up to" in log.read_text(), "the second does not wait")
+        assert driver_of(second)
+    finally:
+        training.kill()
     assert ended(second) == 0, pipeline.printed()
     assert pipeline.checksums() == undisturbed.checksums()
