@@ -79,8 +79,8 @@ def test_folders_on_the_command_line(tmp_path, capsys):
     assert "agrees  e/run  end: 0 (at most 0.001)" in capsys.readouterr().out
     assert agreement.main([str(tmp_path / "a"), str(tmp_path / "c")]) == 1
     assert "differs  e/run  end: 1.2" in capsys.readouterr().out
-    with pytest.raises(agreement.UserError, match="no run in common"):
-        agreement.main([str(tmp_path / "a"), str(tmp_path)])
+    with pytest.raises(agreement.UserError, match=f"no tables in {tmp_path}/nowhere"):
+        agreement.main([str(tmp_path / "a"), str(tmp_path / "nowhere")])
 
 
 def test_nothing_is_passed_over_in_silence(tmp_path, capsys):
@@ -89,7 +89,7 @@ def test_nothing_is_passed_over_in_silence(tmp_path, capsys):
         files.write_table(tmp_path / folder / "e.parquet", run([5.0, 4.0], name=name), {})
     with pytest.raises(agreement.UserError, match="no run in common"):
         agreement.main([str(tmp_path / "a"), str(tmp_path / "b")])
-    assert capsys.readouterr().out == "only in one  e/other\nonly in one  e/run\n"
+    assert capsys.readouterr().out == f"only in {tmp_path}/a  e/run\nonly in {tmp_path}/b  e/other\n"
 
 
 def test_errors_that_are_not_known_leave_the_start_undecided():

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from project import ROOT
 
-from gfs import check, configuration
+from gfs import check, configuration, yaml_files
 from gfs.configuration import ConfigurationError
 
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
@@ -311,3 +311,10 @@ def test_a_check_without_snakemake_names_file_and_line(tmp_path, monkeypatch, ca
     (tmp_path / "my.yaml").write_text("scales: mine\n")
     with pytest.raises(SystemExit, match="nearest: scale"):
         check.main([str(tmp_path / "my.yaml")])
+
+
+def test_what_a_file_says_of_one_place_is_not_for_those_that_share_an_anchor(tmp_path):
+    (tmp_path / "base.yaml").write_text("a: &a {stop: {loss: 1.0}}\nb: {<<: *a}\n")
+    (tmp_path / "mine.yaml").write_text("a: {stop: {loss: 2.0}}\n")
+    merged = yaml_files.merged(tmp_path / "base.yaml", tmp_path / "mine.yaml")
+    assert merged == {"a": {"stop": {"loss": 2.0}}, "b": {"stop": {"loss": 1.0}}}

@@ -1,5 +1,6 @@
 """Locks that their holder's end releases, and going on after Snakemake was killed."""
 
+import contextlib
 import errno
 import os
 import signal
@@ -90,7 +91,7 @@ def test_resume_leaves_one_at_work_alone_and_goes_on_after_one_that_was_killed(t
     process.stdout.readline()
     refused = resume(tmp_path, "--cores", "1")
     assert refused.returncode == 1
-    assert f"Snakemake is at work in this folder (process {os.uname().nodename}-{process.pid})" in refused.stderr
+    assert f"at work in this folder (process {process.pid} on {os.uname().nodename})" in refused.stderr
     assert not (tmp_path / "done").exists()
     process.send_signal(signal.SIGKILL)
     process.communicate()
@@ -109,6 +110,8 @@ def test_resume_takes_the_locks_of_a_killed_snakemake_away(tmp_path):
     )
     assert plain.returncode != 0
     assert "cannot be locked" in plain.stderr
+    with contextlib.chdir(tmp_path):
+        assert resuming.is_left_locked()
     assert resume(tmp_path, "--cores", "1").returncode == 0
     assert (tmp_path / "done").exists()
 
@@ -125,7 +128,7 @@ def test_a_snakemake_that_starts_beside_a_resume_gives_way(tmp_path, monkeypatch
         [sys.executable, "-c", AS_RESUME + AT_WORK, str(ROOT / "workflow")], cwd=tmp_path, stdout=subprocess.PIPE
     )
     started.stdout.readline()
-    with pytest.raises(resuming.AtWorkError, match=f"process {os.uname().nodename}-{started.pid}"):
+    with pytest.raises(resuming.AtWorkError, match=f"process {started.pid} on {os.uname().nodename}"):
         resuming.hold()
     started.kill()
     started.communicate()

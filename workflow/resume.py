@@ -73,11 +73,21 @@ def main(arguments: list[str]) -> int:
 
 
 def _said(at_work: list[str]) -> str:
-    processes = ", ".join(name.removeprefix("resume-") for name in at_work)
+    processes = ", ".join(_in_words(name) for name in at_work)
     return (
-        f"Snakemake is at work in this folder (process {processes}). Let it end, or end it with Ctrl-C where it runs, "
-        "then give this command again."
+        f"Snakemake is at work in this folder ({processes}). Let it end, or end it (Ctrl-C where it runs; kill -9 "
+        "loses no more than a checkpoint), then give this command again."
     )
+
+
+def _in_words(name: str) -> str:
+    host, _, process = name.removeprefix("resume-").rpartition("-")
+    return f"process {process} on {host}"
+
+
+def is_left_locked() -> bool:
+    """Return whether Snakemake's locks are here though nobody is at work."""
+    return any(Path(".snakemake/locks").glob("*.lock")) and not others() and _RESUME not in os.environ
 
 
 def _refuse(message: str) -> int:

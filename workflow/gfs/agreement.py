@@ -86,22 +86,32 @@ def _of_run(name: str, ours: pd.DataFrame, theirs: pd.DataFrame) -> Iterator[Agr
 
 def main(arguments: list[str]) -> int:
     """Print how far each run of two folders of tables is apart, and what only one has; return 1 if one is too far."""
-    parser = argparse.ArgumentParser(prog="python -m gfs.agreement", description="Compare the tables of two machines.")
-    parser.add_argument("folders", nargs=2, type=Path, metavar="tables")
-    tables, others = map(_tables, parser.parse_args(arguments).folders)
+    parser = argparse.ArgumentParser(
+        prog="python -m gfs.agreement",
+        description="Compare the GFS sharpness in the tables of two machines: of the start (its relative difference) "
+        "and of the end (in units of 2/eta). Exits with 1 if a run differs by more than is stated.",
+    )
+    parser.add_argument("tables", type=Path, help="a folder of tables, such as results/tables")
+    parser.add_argument("others", type=Path, help="that of the other machine")
+    folders = parser.parse_args(arguments)
+    tables, others = _tables(folders.tables), _tables(folders.others)
     found = [agreement for name in sorted({*tables} & {*others}) for agreement in compare(tables[name], others[name])]
     for agreement in found:
         apart = f"{agreement.difference:.2g} (at most {agreement.tolerance:.2g})"
         print(f"{agreement.verdict}  {agreement.run}  {agreement.quantity}: {apart}")
-    for run in sorted(_runs(tables) ^ _runs(others)):
-        print(f"only in one  {run}")
+    for folder, ours, theirs in ((folders.tables, tables, others), (folders.others, others, tables)):
+        for run in sorted(_runs(ours) - _runs(theirs)):
+            print(f"only in {folder}  {run}")
     if not found:
         raise UserError("the two folders have no run in common, so there is nothing to compare")
     return int(any(agreement.verdict == "differs" for agreement in found))
 
 
 def _tables(folder: Path) -> dict[str, pd.DataFrame]:
-    return {path.name: files.read_table(path) for path in sorted(folder.glob("*.parquet"))}
+    paths = sorted(folder.glob("*.parquet"))
+    if not paths:
+        raise UserError(f"there are no tables in {folder}: name a folder of them, such as results/tables")
+    return {path.name: files.read_table(path) for path in paths}
 
 
 def _runs(tables: Mapping[str, pd.DataFrame]) -> set[str]:

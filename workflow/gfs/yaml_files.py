@@ -42,8 +42,16 @@ def merged(*paths: str | Path) -> dict[str, Any]:
     """Return the files merged as Snakemake merges them: what a later one says of a key wins."""
     config: dict[str, Any] = {}
     for path in paths:
-        _merge(config, read(path))
+        # Anchors make places share a value; what one file says of a place is not for the others.
+        _merge(config, _apart(read(path)))
     return config
+
+
+def _apart(value: Any) -> Any:
+    """Return a copy in which no two places share a value."""
+    if isinstance(value, dict):
+        return {key: _apart(item) for key, item in value.items()}
+    return [_apart(item) for item in value] if isinstance(value, list) else value
 
 
 def _merge(base: dict[str, Any], overlay: Mapping[str, Any]) -> None:

@@ -5,6 +5,16 @@ import resume
 AT_WORK = []
 
 
+try:
+    # Snakemake, which is about to refuse, names another way, which asks nobody.
+    if workflow.is_main_process and resume.is_left_locked():
+        print(
+            "A Snakemake that is no more has left this folder locked: `make resume` unlocks it and goes on (README.md)."
+        )
+except OSError:
+    pass
+
+
 onstart:
     try:
         AT_WORK.append(resume.hold())
@@ -16,6 +26,6 @@ onstart:
 
 onerror:
     print(
-        "Not everything was made. What is finished stays, and trainings go on from their last checkpoint: mend what is "
-        "named above, if anything is, and give the same command again."
+        "Not everything was made. What is finished stays, but for what was just being made again; trainings go on from "
+        "their last checkpoint. Run what is named above, if a command is, or mend what is, and give the same command again."
     )
