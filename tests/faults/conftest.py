@@ -1,21 +1,19 @@
 """The table of faults, ``docs/faults.md``, from the tests as they ran."""
 
 import datetime
-import platform
 import shutil
 
-import psutil
 import pytest
 from disturbed import Pipeline, ended
 from project import BROKEN, ROOT, copy_project
 
 HEADER = """# Faults tried
 
-Written by `make test-faults` on {machine}; each row is one or more tests in `tests/faults`. Times are those of that run
-and no measure of speed. What was tried on a cluster: [cluster.md](cluster.md#what-was-tested).
+Written by `make test-faults`: each row is one or more tests in `tests/faults`, as they last ran. Times are no measure
+of speed. What was tried on a cluster: [cluster.md](cluster.md#what-was-tested).
 
-| what was done to it | what has to happen | what happened | outcome | time |
-|---|---|---|---|---|
+| what was done to it | what has to happen | what happened | outcome | time | when |
+|---|---|---|---|---|---|
 """
 
 
@@ -76,8 +74,13 @@ REPORTS = []
 def pytest_sessionfinish(session):
     page = session.config.getoption("--page")
     if page and not hasattr(session.config, "workerinput"):
-        machine = f"{platform.system()} with {psutil.cpu_count()} processors, {datetime.date.today():%Y-%m-%d}"
-        (session.config.rootpath / page).write_text(HEADER.format(machine=machine) + "\n".join(rows()) + "\n")
+        path = session.config.rootpath / page
+        # A run of some tests leaves the rows of the others.
+        before = path.read_text().splitlines() if path.exists() else []
+        kept = {line.split(" | ")[0]: line for line in before if line.startswith("| ")}
+        kept.pop("| what was done to it", None)
+        lines = kept | {row.split(" | ")[0]: row for row in rows()}
+        path.write_text(HEADER + "\n".join(line for _, line in sorted(lines.items())) + "\n")
 
 
 def rows():
@@ -85,10 +88,11 @@ def rows():
     faults = {}
     for properties, report in REPORTS:
         faults.setdefault(tuple(properties["fault"]), []).append((properties, report))
-    for (done, expected), entries in sorted(faults.items()):
+    for (done, expected), entries in faults.items():
+        reports = [report for _, report in entries]
         measured = "; ".join(properties["measured"] for properties, _ in entries if "measured" in properties)
-        seconds = sum(report.duration for _, report in entries)
-        yield f"| {done} | {expected} | {measured} | {outcome([report for _, report in entries])} | {seconds:.0f} s |"
+        seconds = f"{sum(report.duration for report in reports):.0f} s"
+        yield f"| {done} | {expected} | {measured} | {outcome(reports)} | {seconds} | {datetime.date.today()} |"
 
 
 def outcome(reports):

@@ -14,6 +14,9 @@ from project import BROKEN, Project
 
 from gfs import files
 
+# Those that share a finished pipeline run in one process.
+pytestmark = pytest.mark.xdist_group("broken")
+
 FC, DEPTH2 = "runs/fc-hardtanh-digits/seed0-lr0.1", "runs/scalar-depth2/lr0.5"
 
 

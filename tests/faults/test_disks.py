@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from disturbed import Pipeline, ended
 
+# Those that share a finished pipeline run in one process.
+pytestmark = pytest.mark.xdist_group("undisturbed")
+
 # In a mount namespace of its own, where no root is needed; what is mounted goes with it.
 NAMESPACE = ["unshare", "--map-root-user", "--mount", "--user", "bash", "-c"]
 

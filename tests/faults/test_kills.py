@@ -12,6 +12,9 @@ from disturbed import Pipeline, driver_of, ended, script_of, wait_until
 
 from gfs import files
 
+# Those that share a finished pipeline run in one process.
+pytestmark = pytest.mark.xdist_group("undisturbed")
+
 JOBS = ("train", "gfs_sharpness")
 # When a driver is killed: some seconds after its start, or that of any job, or when a job has asked for some losses.
 DRIVER_KILLS = {"start": 3, "job": 3, "work": 12}

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from project import TINY, copy_project
 
+# In one process beside those that share a pipeline.
+pytestmark = pytest.mark.xdist_group("configurations")
+
 HERE = Path(__file__).parent
 TABLES = ["fc-hardtanh-digits", "scalar-depth4", "scalar-high-loss", "regression"]
 TARGETS = [
