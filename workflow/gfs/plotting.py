@@ -141,7 +141,7 @@ def networks(table: pd.DataFrame) -> Figure:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             shown.setdefault(label.partition(" (")[0], handle)
     shown[r"error of $\phi$"] = Patch(color=GFS_COLOUR, alpha=0.25, linewidth=0)
-    figure.legend([*shown.values()], [*shown], loc="outside upper center", ncols=min(len(shown), 2 + 2 * len(names)))
+    figure.legend([*shown.values()], [*shown], loc="outside upper center", ncols=min(len(shown), 2 * len(names)))
     return figure
 
 
