@@ -57,7 +57,8 @@ def repeated(pipeline, undisturbed):
     reached = 0
     for process, start in pipeline.begun_at.items():
         assert start >= reached - INTERVAL, f"{reached} iterates were there, and training went on from {start}"
-        reached = max(reached, start + asked[process] - 2 - (0 if start else sharpness))
+        # The last iterate's sharpness takes losses too.
+        reached = max(reached, min(start + asked[process] - 2 - (0 if start else sharpness), len(table) - 1))
     return sum(asked.values()) - whole
 
 

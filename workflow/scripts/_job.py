@@ -1,7 +1,12 @@
 """What every adapter needs around its work: the package on the path, the job's log, errors without a traceback."""
 
-import os
 import signal
+
+# Ctrl-C ends a job at once, in the middle of an import or of long work in C as well: nothing half-written counts.
+if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as in the background of a script
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+import os
 import sys
 import threading
 import time
@@ -19,10 +24,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import mending
 from gfs import files
 from gfs.errors import UserError
-
-# Ctrl-C ends a job at once, in the middle of an import or of long work in C as well: nothing half-written counts.
-if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as in the background of a script
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 SECONDS_BETWEEN_LOOKS = 1
 SHELLS = {"bash", "dash", "sh", "zsh"}
