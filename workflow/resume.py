@@ -23,6 +23,7 @@ DRIVERS = Path(".snakemake/drivers")
 SECONDS_KEPT = 3600
 # Set for the Snakemake that a resume runs: the resume beside it is not another.
 _RESUME = "GFS_RESUME"
+_PREFIX = "resume-"
 
 
 class AtWorkError(Exception):
@@ -43,7 +44,7 @@ def hold() -> FileLock:
     except Timeout as error:
         raise AtWorkError(_said([_own().stem])) from error
     # Drivers of different targets may work side by side; Snakemake's own locks see to that. A resume takes these away.
-    if resumes := [name for name in others() if name.startswith("resume-")]:
+    if resumes := [name for name in others() if name.startswith(_PREFIX)]:
         lock.release()
         raise AtWorkError(_said(resumes))
     return lock
@@ -57,7 +58,7 @@ def others() -> list[str]:
 
 def main(arguments: list[str]) -> int:
     """Unlock and run Snakemake with ``arguments``; return its exit status."""
-    os.environ[_RESUME] = f"resume-{socket.gethostname()}-{os.getpid()}"
+    os.environ[_RESUME] = f"{_PREFIX}{_process()}"
     try:
         own = hold()
     except AtWorkError as error:
@@ -81,7 +82,7 @@ def _said(at_work: list[str]) -> str:
 
 
 def _in_words(name: str) -> str:
-    host, _, process = name.removeprefix("resume-").rpartition("-")
+    host, _, process = name.removeprefix(_PREFIX).rpartition("-")
     return f"process {process} on {host}"
 
 
@@ -112,8 +113,12 @@ def _snakemake(*arguments: str) -> int:
 
 def _own() -> Path:
     # In a resume, and in nothing that it runs, the variable names this very process.
-    name = f"{socket.gethostname()}-{os.getpid()}"
-    return DRIVERS / (f"resume-{name}.lock" if os.environ.get(_RESUME) == f"resume-{name}" else f"{name}.lock")
+    resume = f"{_PREFIX}{_process()}"
+    return DRIVERS / f"{resume if os.environ.get(_RESUME) == resume else _process()}.lock"
+
+
+def _process() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}"
 
 
 def _is_held(path: Path) -> bool:

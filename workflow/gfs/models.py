@@ -174,16 +174,10 @@ class Network:
         precision = {"float32": torch.float32, "float64": torch.float64}[parameters["precision"]]
         inputs = torch.from_numpy(data["inputs"]).to(device, precision)
         targets = torch.from_numpy(data["targets"]).to(device, precision)
-        module = networks.build(parameters, inputs, targets)
-        try:
-            self.loss, self.initial = networks.flat_loss(*module, targets)
-            if parameters["architecture"] == "custom":
-                self.loss(self.initial)
-        except (ValueError, RuntimeError, TypeError) as error:
-            if parameters["architecture"] != "custom":
-                raise
-            factory = parameters["factory"]
-            raise UserError(f"the model that {factory} returned does not fit its data: {error}") from error
+        of = (*networks.build(parameters, inputs, targets), targets)
+        custom = parameters["architecture"] == "custom"
+        fitted: tuple[Any, Any] = _fitting_loss(parameters["factory"], *of) if custom else networks.flat_loss(*of)
+        self.loss, self.initial = fitted
         self.seed: int = parameters["seed"]
         self.flow: Mapping[str, Any] = parameters.get("flow", {})
         self._top_vector: Any = None
@@ -235,6 +229,18 @@ class Network:
             found.solution.gradient_evaluations,
             found.solution.hessian_vector_products,
         )
+
+
+def _fitting_loss(factory: str, *of: Any) -> tuple[Any, Any]:
+    """Return the loss and the weights of a user's own model, which has to have a loss at these weights."""
+    from gfs import networks
+
+    try:
+        loss, initial = networks.flat_loss(*of)
+        loss(initial)
+    except (ValueError, RuntimeError, TypeError) as error:
+        raise UserError(f"the model that {factory} returned does not fit its data: {error}") from error
+    return loss, initial
 
 
 def build(parameters: Mapping[str, Any], data: Mapping[str, Array], *, device: str = "cpu") -> Model:

@@ -42,24 +42,14 @@ def merged(*paths: str | Path) -> dict[str, Any]:
     """Return the files merged as Snakemake merges them: what a later one says of a key wins."""
     config: dict[str, Any] = {}
     for path in paths:
-        # Anchors make places share a value; what one file says of a place is not for the others.
-        _merge(config, _apart(read(path)))
+        config = _merged(config, read(path))
     return config
 
 
-def _apart(value: Any) -> Any:
-    """Return a copy in which no two places share a value."""
-    if isinstance(value, dict):
-        return {key: _apart(item) for key, item in value.items()}
-    return [_apart(item) for item in value] if isinstance(value, list) else value
-
-
-def _merge(base: dict[str, Any], overlay: Mapping[str, Any]) -> None:
-    for key, value in overlay.items():
-        if isinstance(value, dict) and isinstance(base.get(key), dict):
-            _merge(base[key], value)
-        else:
-            base[key] = value
+def _merged(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    """Neither is changed: anchors make places share a value, and what is said of one is not for the others."""
+    both = {key: value for key, value in overlay.items() if isinstance(value, dict) and isinstance(base.get(key), dict)}
+    return {**base, **overlay, **{key: _merged(base[key], value) for key, value in both.items()}}
 
 
 def _from_yaml(path: str | Path, text: str) -> Any:

@@ -77,7 +77,7 @@ def _end_with_the_workflow() -> None:
     while driver is not None and driver.name() in SHELLS:
         driver = driver.parent()
     # What is no Snakemake may use it as a library, or have taken over a job whose workflow was gone at once.
-    if driver is None or driver.pid == 1 or any("snakemake" in word for word in driver.cmdline()):
+    if driver is None or driver.pid == 1 or _is_snakemake(driver):
         threading.Thread(target=_watch, args=(driver,), daemon=True).start()
 
 
@@ -97,9 +97,13 @@ def _is_at_work(driver: psutil.Process | None) -> bool:
         if driver is None or not driver.is_running() or driver.status() == psutil.STATUS_ZOMBIE:
             return False
         # The first process takes over those whose parents are gone; in a container it may be the workflow itself.
-        return driver.pid != 1 or any("snakemake" in word for word in driver.cmdline())
+        return driver.pid != 1 or _is_snakemake(driver)
     except psutil.NoSuchProcess:
         return False
+
+
+def _is_snakemake(process: psutil.Process) -> bool:
+    return any("snakemake" in word for word in process.cmdline())
 
 
 # Before the imports of the adapter, which take seconds.

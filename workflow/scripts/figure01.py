@@ -12,10 +12,11 @@ POINTS = 200
 
 def draw(iterates):
     w = iterates[["w1", "w2"]].dropna().to_numpy()
-    w = w[np.isfinite(scalar.gradient_flow_solution(w)).all(axis=1)]
+    solutions = scalar.gradient_flow_solution(w)
+    there = np.isfinite(solutions).all(axis=1)
+    w, solutions = w[there], solutions[there]
     learning_rate = 2 / iterates["threshold"].iloc[0]
     figure, axes = plt.subplots(figsize=(plotting.COLUMN_WIDTH, 3.1))
-    solutions = scalar.gradient_flow_solution(w)
     colours = plt.get_cmap("viridis")(np.linspace(0, 0.9, shown := min(len(w), 12)))
     drawn = np.concatenate([solutions[:, 0], w[:, 0], [] if len(w) else [0.5, 2]])  # of no iterate, some minima
     edge = np.linspace(0.9 * drawn[: len(w) or None].min(), 1.06 * drawn.max(), POINTS)
