@@ -32,7 +32,7 @@ test: install
 
 # Processes killed at random, full disks, damaged files: some minutes. What needs root says so where there is none.
 test-faults: install
-	.venv/bin/python -m pytest -n auto --dist loadgroup -rs tests/faults --page docs/faults.md $(ARGS)
+	.venv/bin/python -m pytest -n auto --dist loadfile -rs tests/faults --page docs/faults.md $(ARGS)
 
 # On a SLURM that it starts and stops: as root, with Debian's packages (tests/cluster/install.sh). Else it says why not.
 test-cluster: install

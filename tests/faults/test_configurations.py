@@ -9,9 +9,6 @@ from dry_runs import dry_runs
 from project import ROOT
 from test_configuration_fuzz import assert_planned_or_refused, mutated
 
-# In one process beside those that share a pipeline.
-pytestmark = pytest.mark.xdist_group("configurations")
-
 MUTATIONS = 500
 TEXTS = 150
 

@@ -11,9 +11,6 @@ from project import BROKEN
 
 from gfs import configuration
 
-# Those that share a finished pipeline run in one process.
-pytestmark = pytest.mark.xdist_group("broken")
-
 # How each run ends, and the status of its gradient flow solutions.
 ENDS = {
     "scalar-depth2 lr0.5": ("converged", {"converged"}),

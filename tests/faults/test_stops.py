@@ -11,9 +11,6 @@ from functools import partial
 import pytest
 from disturbed import Pipeline, driver_of, ended, wait_until
 
-# Those that share a finished pipeline run in one process.
-pytestmark = pytest.mark.xdist_group("undisturbed")
-
 # A shell's child in a terminal: its session's leader, reading and writing there.
 IN_A_TERMINAL = "import os, sys; os.login_tty(0); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
 
