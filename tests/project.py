@@ -8,6 +8,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from gfs import files
+
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ROOT / "tests" / "tiny.yaml"
 # In each figure something diverges, overflows or is NaN.
@@ -38,6 +40,12 @@ class Project:
         result = self.run("--dry-run", "--quiet", "host", "--configfile", str(TINY), *arguments)
         assert result.returncode == 0, result.stdout + result.stderr
         return set(re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):$", result.stdout + result.stderr, re.MULTILINE))
+
+
+def checksums(folder: Path, *suffixes: str) -> dict[str, str]:
+    """Return the SHA-256 of each file below ``folder`` with one of the suffixes, of all tables and tensors for none."""
+    paths = [path for suffix in suffixes or ("parquet", "safetensors") for path in folder.rglob(f"*.{suffix}")]
+    return {str(path.relative_to(folder)): files.sha256(path) for path in paths}
 
 
 def copy_project(folder: Path) -> Project:

@@ -1,6 +1,5 @@
 """A pipeline that is killed, stopped and gone on with, and how its results are compared with undisturbed ones."""
 
-import hashlib
 import os
 import re
 import shutil
@@ -12,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-from project import copy_project
+from project import checksums, copy_project
 
 HERE = Path(__file__).parent
 TARGETS = ["results/tables/slow.parquet", "results/tables/regression.parquet"]
@@ -23,10 +22,10 @@ PATIENCE = 300
 class Pipeline:
     """A copy of the project with the slow network, in which Snakemake is started, killed and gone on with."""
 
-    def __init__(self, folder: Path, *overlays: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = copy_project(folder).folder
         shutil.copy(HERE / "slow_network.py", self.folder)
-        self.arguments = ["--cores", "2", "--configfile", str(HERE / "slow.yaml"), *map(str, overlays), "--", *TARGETS]
+        self.arguments = ["--cores", "2", "--configfile", str(HERE / "slow.yaml"), "--", *TARGETS]
         self.output = self.folder / "output.txt"
         # The iterate from which each training process went on.
         self.begun_at: dict[int, int] = {}
@@ -66,9 +65,7 @@ class Pipeline:
 
     def checksums(self) -> dict[str, str]:
         """Return the SHA-256 of every table and tensor file."""
-        results = (self.folder / "results").resolve()
-        paths = [path for suffix in ("parquet", "safetensors") for path in sorted(results.rglob(f"*.{suffix}"))]
-        return {str(path.relative_to(results)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+        return checksums((self.folder / "results").resolve())
 
     def left_overs(self) -> list[Path]:
         """Return what should not be there once all is done."""

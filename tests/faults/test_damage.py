@@ -10,12 +10,9 @@ from dataclasses import dataclass
 from itertools import count
 
 import pytest
-from project import BROKEN, Project
+from project import BROKEN, Project, checksums
 
 from gfs import files
-
-# Those that share a finished pipeline run in one process.
-pytestmark = pytest.mark.xdist_group("broken")
 
 FC, DEPTH2 = "runs/fc-hardtanh-digits/seed0-lr0.1", "runs/scalar-depth2/lr0.5"
 
@@ -134,12 +131,10 @@ def assert_named(printed, kind):
     return named[0]
 
 
-def checksums(project):
-    """Of all tables, tensors and figures: what a result is. What a training can go on from is none."""
-    kept = [path for suffix in ("parquet", "safetensors", "svg") for path in project.folder.rglob(f"*.{suffix}")]
-    return {
-        str(path.relative_to(project.folder)): files.sha256(path) for path in kept if "unfinished" not in path.parts
-    }
+def results_of(project):
+    """Checksums of all tables, tensors and figures. What a training can go on from is no result."""
+    found = checksums(project.folder, "parquet", "safetensors", "svg")
+    return {path: checksum for path, checksum in found.items() if "unfinished" not in path}
 
 
 @pytest.mark.fault(
@@ -149,7 +144,7 @@ def checksums(project):
 @pytest.mark.parametrize("how", DAMAGES)
 def test_each_kind_of_file_is_named_or_made_again(copied, how):
     project = copied()
-    before = checksums(project)
+    before = results_of(project)
     # Where the list of checkpoints or one of them is missing, there is nothing to plan from.
     together = {name: kind for name, kind in KINDS.items() if not (how is remove and name == "checkpoint")}
     for kind in together.values():
@@ -158,7 +153,7 @@ def test_each_kind_of_file_is_named_or_made_again(copied, how):
     if how is remove:
         assert code == 0, printed
         assert all((project.folder / kind.remade).exists() for kind in together.values())
-        assert checksums(project) == before
+        assert results_of(project) == before
     else:
         assert code != 0
         for kind in together.values():
@@ -173,14 +168,14 @@ def test_each_kind_of_file_is_named_or_made_again(copied, how):
 @pytest.mark.parametrize("how", DAMAGES)
 def test_each_kind_of_file_that_is_read_among_others(copied, how):
     def found(project, kind):
-        before = checksums(project)
+        before = results_of(project)
         damage(project, kind, how)
         code, printed = forced(project, kind.made_from_it)
         assert (code == 0) == (how is remove), printed
         if code:
             assert_named(printed, kind)
         else:
-            assert checksums(project) == before
+            assert results_of(project) == before
 
     side_by_side(found, [(copied(), kind) for kind in LATER.values()])
 
@@ -189,13 +184,13 @@ def test_each_kind_of_file_that_is_read_among_others(copied, how):
 def test_what_snakemake_does_not_see_is_not_used_and_what_it_sees_is_named(copied):
     """With its time stamp kept a damaged table goes unnoticed until something reads it; with a new one it is read."""
     project, kind = copied(), KINDS["table"]
-    before = checksums(project)
+    before = results_of(project)
     damage(project, kind, alter)
     result = project.run("--configfile", *map(str, BROKEN), "--", "figure08")
     assert result.returncode == 0
     assert "Nothing to be done" in result.stdout + result.stderr
     del before["results/tables/scalar-depth4.parquet"]
-    assert before.items() <= checksums(project).items()
+    assert before.items() <= results_of(project).items()
     (project.folder / "results" / kind.path).touch()
     result = project.run("--configfile", *map(str, BROKEN), "--", "figure08")
     assert result.returncode != 0
@@ -218,7 +213,7 @@ def test_a_damaged_list_of_checkpoints_stops_before_any_job(copied, kind, how):
 
 def mended(project, kind, how):
     """Damage, find out, and paste the command that the message names."""
-    before = checksums(project)
+    before = results_of(project)
     damage(project, kind, how)
     code, printed = forced(project, kind.made_from_it)
     assert code != 0
@@ -227,7 +222,7 @@ def mended(project, kind, how):
         shlex.split(command), cwd=project.folder, capture_output=True, text=True, check=False, timeout=600
     )
     assert result.returncode == 0, command + result.stdout + result.stderr
-    assert checksums(project) == before, command
+    assert results_of(project) == before, command
 
 
 @pytest.mark.fault("each kind of file damaged, and the command pasted that the message names", "bit-identical again")

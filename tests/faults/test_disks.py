@@ -8,9 +8,6 @@ from pathlib import Path
 import pytest
 from disturbed import Pipeline, ended
 
-# Those that share a finished pipeline run in one process.
-pytestmark = pytest.mark.xdist_group("undisturbed")
-
 # In a mount namespace of its own, where no root is needed; what is mounted goes with it.
 NAMESPACE = ["unshare", "--map-root-user", "--mount", "--user", "bash", "-c"]
 
@@ -41,6 +38,15 @@ def between(text, first, last):
     return text.split(first)[1].split(last)[0]
 
 
+def assert_went_on(pipeline, undisturbed, result, said):
+    """All steps did as they should, the system's words were passed on, and the copied results are bit-identical."""
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert said in result.stdout + result.stderr
+    shutil.rmtree(pipeline.folder / "results")
+    (pipeline.folder / "copy").rename(pipeline.folder / "results")
+    assert pipeline.checksums() == undisturbed.checksums()
+
+
 @needs_mounts
 @pytest.mark.fault(
     "the disk of the results is full", "says so without a traceback, keeps nothing half-written; goes on with room"
@@ -59,15 +65,33 @@ def test_full(tmp_path, undisturbed, measured, kilobytes):
         "run || exit 8",
         "cp -a results copy",
     )
-    printed = result.stdout + result.stderr
-    assert result.returncode == 0, printed
-    assert "No space left on device" in printed
-    assert "Traceback" not in printed
+    assert_went_on(pipeline, undisturbed, result, "No space left on device")
+    assert "Traceback" not in result.stdout + result.stderr
     assert between(result.stdout, "HALF-WRITTEN\n", "END\n") == ""
-    shutil.rmtree(pipeline.folder / "results")
-    (pipeline.folder / "copy").rename(pipeline.folder / "results")
-    assert pipeline.checksums() == undisturbed.checksums()
     measured(f"{kilobytes} kB")
+
+
+@needs_mounts
+@pytest.mark.fault(
+    "the disk of everything is full, of Snakemake's own notes too",
+    "says so in Snakemake's words; `make resume` goes on",
+)
+def test_everything_full(tmp_path, undisturbed):
+    pipeline = Pipeline(tmp_path / "project")
+    resume = " ".join([sys.executable, "workflow/resume.py", *pipeline.arguments])
+    parts = "Snakefile config.yaml config envs examples profiles workflow slow_network.py"
+    result = in_namespace(
+        pipeline,
+        f"mkdir disk && mount -t tmpfs -o size=100m tmpfs disk && cp -a {parts} disk && cd disk",
+        # Room for the first jobs and not for all.
+        "mount -o remount,size=$(( $(du -sk . | cut -f 1) + 300 ))k .",
+        f"{resume} && exit 9",
+        "mount -o remount,size=100m .",
+        f"{resume} || exit 8",
+        "cp -a results ../copy",
+    )
+    assert_went_on(pipeline, undisturbed, result, "No space left on device")
+    assert pipeline.left_overs() == []
 
 
 @needs_mounts
@@ -85,13 +109,8 @@ def test_read_only(tmp_path, undisturbed):
         "run || exit 8",
         "cp -a results copy",
     )
-    printed = result.stdout + result.stderr
-    assert result.returncode == 0, printed
-    assert "Read-only file system" in printed
-    assert "Traceback" not in printed
-    shutil.rmtree(pipeline.folder / "results")
-    (pipeline.folder / "copy").rename(pipeline.folder / "results")
-    assert pipeline.checksums() == undisturbed.checksums()
+    assert_went_on(pipeline, undisturbed, result, "Read-only file system")
+    assert "Traceback" not in result.stdout + result.stderr
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no second file system (/dev/shm) here")

@@ -12,9 +12,6 @@ from disturbed import Pipeline, driver_of, ended, script_of, wait_until
 
 from gfs import files
 
-# Those that share a finished pipeline run in one process.
-pytestmark = pytest.mark.xdist_group("undisturbed")
-
 JOBS = ("train", "gfs_sharpness")
 # When a driver is killed: some seconds after its start, or that of any job, or when a job has asked for some losses.
 DRIVER_KILLS = {"start": 3, "job": 3, "work": 12}
@@ -121,6 +118,7 @@ def test_the_driver_is_killed(pipelines, share, measured):
 def test_jobs_are_killed(pipelines, share, measured):
     generator = random.Random(1)
     left = {rule: shuffled(JOB_KILLS, share, generator) for rule in JOBS}
+    count = len(left["train"])
     while any(left.values()):
         pipeline = pipelines.new()
         process = pipeline.start("--retries", "100")
@@ -136,6 +134,5 @@ def test_jobs_are_killed(pipelines, share, measured):
                 pipeline.note_training()
         assert ended(process) == 0, pipeline.printed()
         pipelines.compare(pipeline)
-    count = len(shuffled(JOB_KILLS, share, generator))
     measured(f"{count} kills of each; {pipelines.repeated} losses asked for again by training")
     assert pipelines.repeated > 0, "no training was interrupted"

@@ -1,6 +1,5 @@
 """The same bytes from the same machine, whatever --cores; agreement within what is stated from another."""
 
-import hashlib
 import os
 import platform
 import re
@@ -9,10 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from project import TINY, copy_project
-
-# In one process beside those that share a pipeline.
-pytestmark = pytest.mark.xdist_group("configurations")
+from project import TINY, checksums, copy_project
 
 HERE = Path(__file__).parent
 TABLES = ["fc-hardtanh-digits", "scalar-depth4", "scalar-high-loss", "regression"]
@@ -48,11 +44,6 @@ def results(folder, cores, **environment):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return project.folder / "results"
-
-
-def checksums(folder):
-    paths = [path for suffix in ("parquet", "safetensors") for path in folder.rglob(f"*.{suffix}")]
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
 @pytest.fixture(scope="module")
