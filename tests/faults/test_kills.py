@@ -13,8 +13,8 @@ from disturbed import Pipeline, driver_of, ended, script_of, wait_until
 from gfs import files
 
 JOBS = ("train", "gfs_sharpness")
-# When a driver is killed: some seconds after its start, or that of any job, or when a job has asked for some losses.
-DRIVER_KILLS = {"start": 3, "job": 3, "work": 12}
+# When a driver is killed: some seconds after its start or that of any job, or when one of a rule has asked for losses.
+DRIVER_KILLS = {("start", JOBS): 3, ("job", JOBS): 3, **{("work", (rule,)): 6 for rule in JOBS}}
 # Of each rule: some seconds after the start of a job, or when it has asked for some losses.
 JOB_KILLS = {"job": 4, "work": 14}
 SECONDS, LOSSES = 3, 60
@@ -93,7 +93,7 @@ def test_the_driver_is_killed(pipelines, share, measured):
     while left:
         process = pipeline.resume()
         driver = wait_until(partial(driver_of, process), "no driver")
-        wait_for_moment(pipeline, process, left[-1], JOBS, generator)
+        wait_for_moment(pipeline, process, *left[-1], generator)
         driver = driver_of(process) or driver
         running = {script_of(job) for job in pipeline.jobs()} - {None}
         if kill(driver):
