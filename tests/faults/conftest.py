@@ -19,7 +19,7 @@ of speed. What was tried on a cluster: [cluster.md](cluster.md#what-was-tested).
 
 def pytest_addoption(parser):
     parser.addoption("--page", help="where the table of faults is written")
-    parser.addoption("--few", action="store_true", help="a third of what is tried at random: for a first look, and CI")
+    parser.addoption("--few", action="store_true", help="a sixth of what is tried at random: for a first look, and CI")
 
 
 def pytest_configure(config):
@@ -47,7 +47,7 @@ def broken(tmp_path_factory):
 @pytest.fixture
 def share(request):
     """Of what is tried at random, so much."""
-    return 1 / 3 if request.config.getoption("--few") else 1
+    return 1 / 6 if request.config.getoption("--few") else 1
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ def kill(process):
 
 
 def shuffled(kinds, share, generator):
-    every = [kind for kind, count in kinds.items() for _ in range(round(count * share))]
+    every = [kind for kind, count in kinds.items() for _ in range(max(1, round(count * share)))]
     generator.shuffle(every)
     return every
 
