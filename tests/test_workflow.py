@@ -82,13 +82,6 @@ def test_every_result_has_its_provenance(finished):
         assert record["file"] == path.name
 
 
-def test_threads_of_a_job_reach_the_libraries(finished):
-    # tests/tiny.yaml asks for two threads, the default is one.
-    record = json.loads((finished.folder / "results/runs/fc-hardtanh-digits/seed0-lr0.1/trajectory.json").read_text())
-    assert record["hardware"]["threads"] == "2"
-    assert record["hardware"]["torch_threads"] == 2
-
-
 def test_logs_show_progress_and_benchmarks_are_kept(finished):
     log = (finished.folder / "results/logs/train/fc-hardtanh-digits/seed0-lr0.1.log").read_text()
     assert re.search(r"training: .*step/s, loss [0-9.e-]+", log)
@@ -270,15 +263,19 @@ def test_divergence_is_recorded_and_drawn_not_a_crash(fresh, tmp_path):
     assert "diverged at" in (fresh.folder / "figures/figure02.svg").read_text()
 
 
-def test_a_model_and_data_of_a_user_s_own(fresh, tmp_path):
+def test_a_model_and_data_of_a_user_s_own_with_two_threads(fresh, tmp_path):
     overlay = tmp_path / "shorter.yaml"
-    overlay.write_text(yaml.safe_dump({"experiments": {"spirals": {"stop": {"loss": 0.2, "iterations": 200}}}}))
+    shorter = {"spirals": {"stop": {"loss": 0.2, "iterations": 200}}}
+    overlay.write_text(yaml.safe_dump({"experiments": shorter, "execution": {"threads": 2}}))
     result = fresh.run("--configfile", "examples/own_model.yaml", str(overlay), "--", "figure06")
     assert result.returncode == 0, result.stdout + result.stderr
     table = pd.read_parquet(fresh.folder / "results/own/tables/spirals.parquet")
     assert (table["gfs_status"].dropna() == "converged").all()
     assert (table["gfs_error"].dropna() < 0.5 * table["gfs_sharpness"].dropna()).all()
     assert (fresh.folder / "figures/own/figure06.pdf").exists()
+    (run,) = (fresh.folder / "results/own/runs/spirals").iterdir()
+    hardware = json.loads((run / "trajectory.json").read_text())["hardware"]
+    assert (hardware["threads"], hardware["torch_threads"]) == ("2", 2)
 
 
 BAD_CONFIGURATIONS = {

@@ -1,6 +1,5 @@
 """The workflow on a real SLURM, with the profile that it comes with: see slurm.sh, and docs/cluster.md."""
 
-import hashlib
 import json
 import re
 import signal
@@ -14,6 +13,8 @@ import pandas as pd
 import pytest
 import yaml
 from project import ROOT, TINY, Project, copy_project
+
+from gfs import files
 
 # Of the whole, on a machine with other work; each wait has a bound of its own.
 pytestmark = pytest.mark.timeout(1500)
@@ -221,9 +222,7 @@ def test_numbers_are_those_of_one_machine(small, fresh):
     result = fresh.snakemake(*tables)
     assert result.returncode == 0, result.stdout + result.stderr
     for table in tables:
-        on_cluster, here = (
-            hashlib.sha256((project.folder / table).read_bytes()).hexdigest() for project in (small[0], fresh)
-        )
+        on_cluster, here = (files.sha256(project.folder / table) for project in (small[0], fresh))
         assert on_cluster == here, table
 
 
@@ -297,6 +296,21 @@ def test_cancelled_group_keeps_what_it_had_finished(fresh):
     assert run.returncode == 0, run.printed
     assert len(run.rules) == len(missing)
     assert all((fresh.folder / table).is_file() for table in tables)
+
+
+def test_a_partition_that_is_not_there_is_named_in_sbatch_s_own_words(fresh):
+    partitions = fresh.folder / "workflow/profiles/slurm/partitions.yaml"
+    there = partitions.read_text()
+    partitions.write_text(there.replace("main: {}", "nowhere: {}"))
+    assert partitions.read_text() != there
+    targets = ["--retries", "0", "--", "results/runs/scalar-depth4/lr0.2/trajectory.parquet"]
+    run = Driver(fresh, *targets).end()
+    assert run.returncode != 0
+    assert "SLURM sbatch failed" in run.printed
+    assert "invalid partition specified: nowhere" in run.printed
+    partitions.write_text(there)
+    run = Driver(fresh, *targets).end()
+    assert run.returncode == 0, run.printed
 
 
 def test_job_over_its_memory_is_tried_again_with_more(with_data):

@@ -5,12 +5,10 @@ import platform
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from project import TINY, checksums, copy_project
 
-HERE = Path(__file__).parent
 TABLES = ["fc-hardtanh-digits", "scalar-depth4", "scalar-high-loss", "regression"]
 TARGETS = [
     *(f"results/tables/{name}.parquet" for name in TABLES),
@@ -32,9 +30,8 @@ OLDER_PROCESSOR = {
 def results(folder, cores, **environment):
     project = copy_project(folder)
     command = [sys.executable, "-m", "snakemake", "--cores", str(cores)]
-    configuration = ["--configfile", str(TINY), str(HERE / "one_thread.yaml")]
     done = subprocess.run(
-        [*command, *configuration, "--", *TARGETS],
+        [*command, "--configfile", str(TINY), "--", *TARGETS],
         cwd=project.folder,
         env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE", **environment},
         capture_output=True,
