@@ -5,7 +5,7 @@ min_version("9.20")
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/interruption.smk"
+include: "workflow/rules/ending.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/gfs.smk"

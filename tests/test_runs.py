@@ -46,13 +46,20 @@ def network():
 def test_trajectory_and_checkpoints(tmp_path, scalar_model):
     table, written = train(tmp_path, scalar_model, 0.05, loss_tolerance=1e-30)
     assert list(table["iteration"]) == list(range(61))
-    assert table["status"].iloc[-1] == "out of iterations"
+    assert table["status"].iloc[-1] == "out of iterations" == checkpoints.training_status(tmp_path / "checkpoints")
     measured = table.dropna(subset="sharpness")["iteration"]
     assert list(measured) == [*range(0, 60, 7), 60]
     assert set(table["threshold"]) == {40.0}
     block = files.read_tensors(written[0])
     assert list(block["iteration"]) == [0, 10, 20, 30, 40, 50, 60]
     np.testing.assert_array_equal(scalar.loss(block["weights"]), table["loss"][block["iteration"]])
+
+
+def test_no_status_where_the_list_of_checkpoints_is_not_there_or_broken(tmp_path, scalar_model):
+    assert checkpoints.training_status(tmp_path / "checkpoints") is None
+    train(tmp_path, scalar_model, 0.05)
+    (tmp_path / "checkpoints/index.json").write_text("{")
+    assert checkpoints.training_status(tmp_path / "checkpoints") is None
 
 
 def test_scalar_gfs_table(tmp_path, scalar_model):

@@ -257,7 +257,9 @@ def test_divergence_is_recorded_and_drawn_not_a_crash(fresh, tmp_path):
     overlay = tmp_path / "diverging.yaml"
     overlay.write_text(yaml.safe_dump({"experiments": {"scalar-depth4": {"learning_rates": [5.0]}}}))
     result = fresh.run("--configfile", str(TINY), str(overlay), "--", "figure02")
-    assert result.returncode == 0, result.stdout + result.stderr
+    printed = result.stdout + result.stderr
+    assert result.returncode == 0, printed
+    assert "scalar-depth4/lr5.0 diverged: see results/logs/train/scalar-depth4/lr5.0.log" in printed
     table = pd.read_parquet(fresh.folder / "results/tables/scalar-depth4.parquet")
     assert table["status"].iloc[-1] == "diverged"
     assert "diverged at" in (fresh.folder / "figures/figure02.svg").read_text()

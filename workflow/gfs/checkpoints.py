@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from gfs import files
 from gfs.descent import Iterate
+from gfs.errors import UserError
 
 Record = Callable[[], dict[str, Any]]
 
@@ -35,6 +36,15 @@ def checkpoint_files(checkpoints: str | Path) -> list[Path]:
         if not path.exists():
             raise files.unreadable(path, "it is not there")
     return listed
+
+
+def training_status(checkpoints: str | Path) -> str | None:
+    """Return how a training ended (a :data:`gfs.descent.Status`), None where its list of checkpoints does not say."""
+    try:
+        found = files.read_record(Path(checkpoints) / INDEX).get("status")
+    except UserError:
+        return None
+    return found if isinstance(found, str) else None
 
 
 class CheckpointWriter:
