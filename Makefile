@@ -7,7 +7,7 @@ SNAKEMAKE := .venv/bin/snakemake
 ARGS ?=
 SPEED := scalar_speed regression_speed network_speed
 
-.PHONY: figures resume install test test-faults test-cluster lint benchmark environment clean
+.PHONY: figures resume install test test-faults test-cluster lint docs benchmark environment clean
 .DEFAULT_GOAL := figures
 
 figures: install
@@ -45,6 +45,16 @@ lint: install
 	.venv/bin/snakefmt --check Snakefile workflow/rules
 	$(SNAKEMAKE) --lint
 
+# The pages of docs/ and the documentation of the package, in docs/_build/html; a warning is an error.
+docs: .venv/docs
+	.venv/bin/python -m sphinx --fail-on-warning --keep-going --fresh-env --quiet docs docs/_build/html
+	@echo "Done: docs/_build/html/index.html"
+
+# What only that needs. `make install` takes it away again when the lock changes, and this puts it back.
+.venv/docs: .venv/installed
+	uv=$$(envs/uv.sh) && "$$uv" sync --locked --group docs
+	@touch $@
+
 # Speed, side by side in one run. Leave the machine alone meanwhile.
 benchmark: install
 	$(SNAKEMAKE) --cores $(CORES) --forcerun $(SPEED) -- $(SPEED)
@@ -55,5 +65,6 @@ environment: uv.lock
 	UV=$$(envs/uv.sh) envs/generate.sh
 
 clean:
+	rm -rf docs/_build docs/api
 	rm -rf results/data results/runs results/scalar results/regression results/tables results/figures results/logs results/benchmarks
 	rm -f results/claims.json results/claims.md figures/figure*

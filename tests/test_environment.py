@@ -1,4 +1,4 @@
-"""What is installed where: the lock, the conda environment, the layout."""
+"""What is installed where: the lock, the conda environment, the checks before a commit, the layout."""
 
 import re
 import tomllib
@@ -27,6 +27,18 @@ def test_conda_environment_agrees_with_the_lock():
 def test_lock_has_one_version_of_each_package():
     names = [package["name"] for package in LOCK["package"]]
     assert len(set(names)) == len(names)
+
+
+def test_what_is_checked_before_a_commit_is_make_lint():
+    recipe = re.search(r"^lint: .*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
+    lint = [line.replace("$(SNAKEMAKE)", ".venv/bin/snakemake") for line in recipe.split("\n\t")]
+    (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    hooks = repository["hooks"]
+    assert [hook["entry"] for hook in hooks] == [line.strip() for line in lint]
+    # The whole project at each commit, by what the lock has installed: nothing else is downloaded.
+    assert repository["repo"] == "local"
+    for hook in hooks:
+        assert (hook["language"], hook["pass_filenames"], hook["always_run"]) == ("system", False, True), hook["id"]
 
 
 def test_every_rule_has_a_script_of_its_name_and_every_figure_a_caption():
