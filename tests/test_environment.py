@@ -29,6 +29,17 @@ def test_lock_has_one_version_of_each_package():
     assert len(set(names)) == len(names)
 
 
+def test_the_changelog_knows_the_version():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    sections = re.findall(r"^## \[([^]]+)\]", text, re.MULTILINE)
+    assert sections[0] == "Unreleased"
+    version = PROJECT["project"]["version"]
+    # Until it is released the first version is the one that is being prepared.
+    assert sections[1:2] == [version] or f"Version {version} is in preparation" in text
+    locked = {package["name"]: package["version"] for package in LOCK["package"]}
+    assert locked["gfs-sharpness"] == version
+
+
 def test_what_is_checked_before_a_commit_is_make_lint():
     recipe = re.search(r"^lint: .*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
     lint = [line.replace("$(SNAKEMAKE)", ".venv/bin/snakemake") for line in recipe.split("\n\t")]
