@@ -14,6 +14,8 @@ extensions = ["myst_parser", "sphinx.ext.apidoc", "sphinx.ext.autodoc", "sphinx.
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"{project} {release}"
+html_static_path = ["static"]
+html_css_files = ["wide.css"]
 myst_heading_anchors = 3
 
 # A page for each module, written anew into docs/api/ at each build. Two modules have the names of their functions; the
