@@ -91,11 +91,6 @@ def examine(statement: Statement, depth: int, points: int, seed: int) -> Examina
     Args:
         points: inside the assumptions, before division by the statement's cost; as many outside, at most 2,000.
         seed: of the sample; statement and depth enter too, so that no two samples are the same.
-
-    >>> monotone = next(statement for statement in STATEMENTS if statement.id == "theorem-3.2-monotone")
-    >>> examination = examine(monotone, depth=2, points=500, seed=0)
-    >>> examination.violations, examination.outside_violations > 0
-    (0, True)
     """
     generator = np.random.default_rng([seed, depth, *statement.id.encode()])
     inside = statement.inside(generator, depth, max(1, points // statement.cost))
