@@ -7,7 +7,7 @@ SNAKEMAKE := .venv/bin/snakemake
 ARGS ?=
 SPEED := scalar_speed regression_speed network_speed
 
-.PHONY: figures resume install test test-faults test-cluster lint docs benchmark environment clean
+.PHONY: figures resume install test test-faults test-cluster lint benchmark environment clean
 .DEFAULT_GOAL := figures
 
 figures: install
@@ -46,6 +46,7 @@ lint: install
 	$(SNAKEMAKE) --lint
 
 # The pages of docs/ and the documentation of the package, in docs/_build/html; a warning is an error.
+.PHONY: docs
 docs: .venv/docs
 	.venv/bin/python -m sphinx --fail-on-warning --keep-going --fresh-env --quiet docs docs/_build/html
 	@echo "Done: docs/_build/html/index.html"
