@@ -70,8 +70,8 @@ def test_small_run_makes_everything(finished):
 def test_number_of_gfs_jobs_follows_from_training(finished):
     folder = finished.folder / "results/runs/fc-hardtanh-digits/seed0-lr0.1"
     listed = json.loads((folder / "checkpoints/index.json").read_text())["files"]
-    assert len(listed) > 2
-    assert len(list((folder / "gfs").glob("*.parquet"))) == -(-len(listed) // 2)
+    assert len(listed) > 3
+    assert len(list((folder / "gfs").glob("*.parquet"))) == -(-len(listed) // 3)
 
 
 def test_every_result_has_its_provenance(finished):
