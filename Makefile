@@ -3,16 +3,22 @@
 SHELL := /bin/sh
 CORES ?= all
 SNAKEMAKE := .venv/bin/snakemake
-# For `make resume` and `make test-faults`: arguments for Snakemake, or for pytest.
+# For `make report`, `make resume` and `make test-faults`: arguments for Snakemake, or for pytest.
 ARGS ?=
 SPEED := scalar_speed regression_speed network_speed
 
-.PHONY: figures resume install test test-faults test-cluster lint benchmark environment clean
+.PHONY: figures report resume install test test-faults test-cluster lint benchmark environment clean
 .DEFAULT_GOAL := figures
 
 figures: install
 	$(SNAKEMAKE) --cores $(CORES)
 	@echo "Done: the figures are in figures/, the claims in results/claims.md."
+
+# One HTML file with every figure, what it shows, the claims about it, the configuration and how long all took.
+report: install
+	$(SNAKEMAKE) --cores $(CORES) $(ARGS) -- all report_pages
+	$(SNAKEMAKE) $(ARGS) --report results/report.html --report-stylesheet workflow/report/narrow.css -- all report_pages
+	@echo "Done: results/report.html."
 
 # After Snakemake was killed: `make resume ARGS="figure06 --configfile my.yaml"` goes on with that command.
 resume: install

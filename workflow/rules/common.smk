@@ -13,6 +13,7 @@ import mending
 from gfs import configuration, yaml_files
 from gfs.checkpoints import checkpoint_files
 from gfs.errors import UserError
+from gfs.report import TITLES
 
 mending.remember_command()
 
@@ -41,6 +42,7 @@ EXECUTION = config["execution"]
 PACKAGE = os.path.relpath(Path(workflow.basedir) / "workflow/gfs")
 STYLE = f"{PACKAGE}/plotting.py"
 CLAIMS = sorted(str(path) for path in Path(PACKAGE).glob("claims/*.py"))
+CAPTIONS = os.path.relpath(Path(workflow.basedir) / "workflow/report")
 ENVIRONMENT = Path(workflow.basedir) / "envs/gfs.yaml"
 
 RUN = f"{RESULTS}/runs/{{experiment}}/{{run}}"
@@ -143,6 +145,17 @@ def everything():
         f"{RESULTS}/claims.json",
         f"{RESULTS}/claims.md",
     ]
+
+
+def caption_of(figure):
+    """What the report says of a figure: with the claims about it once `report_pages` has been made."""
+    made = Path(RESULTS, "report", f"{figure}.rst").resolve()
+    return str(made) if made.exists() else f"../report/{figure}.rst"
+
+
+def labels_of(figure):
+    number = int(figure.removeprefix("figure"))
+    return {"figure": f"{number:02}", "shows": TITLES[number]}
 
 
 def table_of(figure):
