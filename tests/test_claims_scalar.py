@@ -40,15 +40,16 @@ def gpgd(count=60):
         {
             "gfs_sharpness": np.linspace(14, 9.9, count),
             "threshold": 10.0,
-            "product": 1 + 0.4 * np.where(np.arange(count) % 2, 1, -1),
+            "product": 1 + np.linspace(0.4, 0.02, count) * np.where(np.arange(count) % 2, 1, -1),
             "in_set": True,
+            "period": np.repeat([0, 4, 2], [10, 10, count - 20]),
             "chaotic": np.arange(count) < 10,
             "lyapunov": 0.3,
             "distance": generator.uniform(0, 0.02, count),
             "shuffled_distance": generator.uniform(0, 0.5, count),
             "zhu_distance": generator.uniform(0.02, 0.1, count),
             "two_step_error": generator.uniform(0, 1e-3, count),
-            "zhu_two_step_error": generator.uniform(0.01, 0.02, count),
+            "zhu_two_step_error": np.repeat([0.04, 0.02], [20, count - 20]),
         }
     )
 
@@ -141,6 +142,9 @@ def test_a_trajectory_off_the_diagram_fails():
     assert verdicts(figure10_gpgd=table.assign(two_step_error=0.1))["gpgd-predicts"] == "fails"
     assert verdicts(figure11_gpgd=table.assign(in_set=False))["chaos-in-invariant-set"] == "fails"
     assert verdicts(figure04_gpgd=gpgd().assign(distance=np.nan))["bifurcation"] == "fails"
+    assert verdicts(figure04_gpgd=gpgd().assign(product=1.4))["bifurcation-ends-at-minimum"] == "fails"
+    wrong = gpgd().assign(zhu_two_step_error=lambda t: t["zhu_two_step_error"].to_numpy()[::-1])
+    assert verdicts(figure10_gpgd=wrong)["approximation-two-periods"] == "fails"
 
 
 def test_a_trajectory_that_is_never_above_the_threshold_says_nothing_of_the_edge():

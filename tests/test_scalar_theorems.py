@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gfs import scalar
-from gfs.scalar import theorems
+from gfs.scalar import properties, sampling, theorems
 
 BY_ID = {statement.id: statement for statement in theorems.STATEMENTS}
 
@@ -35,7 +35,8 @@ def test_every_statement_of_the_issue_is_there():
     lemmas = {"3.7", "3.9.1", "3.9.2", "3.9.3", "3.10", "3.11", "3.12", "3.13", "3.14-bound", "3.14-side", "I.1"}
     parts = {"3.2-invariance", "3.2-monotone", "3.3-bound", "3.3-rate", "3.3-convergence"}
     appendix = {"appendix-A-gradient", "appendix-A-half"}
-    assert set(BY_ID) == {f"lemma-{name}" for name in lemmas} | {f"theorem-{name}" for name in parts} | appendix
+    proved = {f"lemma-{name}" for name in lemmas} | {f"theorem-{name}" for name in parts} | appendix
+    assert set(BY_ID) == proved | {statement.id for statement in properties.STATEMENTS}
 
 
 def test_a_broken_routine_is_noticed(monkeypatch):
@@ -65,11 +66,11 @@ def test_what_cannot_be_computed_is_a_violation(monkeypatch, name, broken):
     monkeypatch.setattr(theorems, "_below_threshold", lambda *_, **__: drawn)
     axes = 1 if broken == "gfs_sharpness" else 2
     monkeypatch.setattr(theorems, broken, lambda w, *_: np.full(np.shape(w)[:axes], np.nan))
-    assert theorems._failures(BY_ID[name].inside(generator, 3, 50), 0.0).all()
+    assert sampling.failures(BY_ID[name].inside(generator, 3, 50), 0.0).all()
 
 
 def test_a_margin_of_infinity_shows_nothing():
-    assert theorems._failures(theorems.Sample(np.array([np.inf, np.nan, 1.0])), 0.0).tolist() == [True, True, False]
+    assert sampling.failures(theorems.Sample(np.array([np.inf, np.nan, 1.0])), 0.0).tolist() == [True, True, False]
 
 
 def test_a_condition_dropped_at_depth_2_lets_gfs_sharpness_rise():
@@ -90,7 +91,7 @@ def test_samples_repeat_and_differ_between_depths_and_statements():
 
 
 def test_points_in_the_set_have_every_kind_of_sign():
-    w, eta = theorems._in_set(np.random.default_rng(0), 3, 500)
+    w, eta = sampling.in_set(np.random.default_rng(0), 3, 500)
     assert scalar.in_invariant_set(w, eta).all()
     assert set(np.count_nonzero(w < 0, axis=-1)) == {0, 2}
     assert (scalar.product(w) < 1).any()

@@ -64,6 +64,24 @@ def final_gap_of_sharpnesses(table: pd.DataFrame) -> float:
     return _worst(table, lambda run: abs(run["sharpness"].iloc[-1] / run["gfs_sharpness"].iloc[-1] - 1), max)
 
 
+def largest_final_sharpness(table: pd.DataFrame) -> float:
+    """Last sharpness in units of 2/eta, largest over the runs; infinite if a run diverged."""
+    return _worst(table, _final_sharpness, max)
+
+
+def farthest_final_sharpness(table: pd.DataFrame) -> float:
+    """Last sharpness in units of 2/eta, the farthest from 1 over the runs; infinite if a run diverged."""
+    return _worst(table, _final_sharpness, _farthest_from_one)
+
+
+def correlation_of_decay(table: pd.DataFrame) -> float:
+    """Correlation of ``log L(t)`` with t from the first phi of at most 2/eta on, largest over the runs.
+
+    It is -1 where the loss decays exponentially; NaN where phi never is there, or for too few iterates.
+    """
+    return _worst(table, _correlation_of_decay, max)
+
+
 def median_sharpness_at_edge(table: pd.DataFrame) -> float:
     """Median sharpness in units of 2/eta after it first exceeded 2/eta, the farthest from 1 over the runs."""
     return _worst(table, _median_sharpness_at_edge, _farthest_from_one)
@@ -105,6 +123,20 @@ def _unless_diverged(run: pd.DataFrame, value: float) -> float:
 
 def _final_gfs(run: pd.DataFrame) -> float:
     return _unless_diverged(run, _gfs(run)[-1] / _threshold(run))
+
+
+def _final_sharpness(run: pd.DataFrame) -> float:
+    return _unless_diverged(run, run["sharpness"].iloc[-1] / _threshold(run))
+
+
+def _correlation_of_decay(run: pd.DataFrame) -> float:
+    below = run.index[run["gfs_sharpness"] <= run["threshold"]]
+    rest = run.loc[below[0] :] if len(below) else run.iloc[:0]
+    if len(rest) <= _LEAST_AT_EDGE or not np.isfinite(np.log(rest["loss"])).all():
+        return math.nan
+    if rest["loss"].nunique() == 1:
+        return 0.0  # a constant does not decay
+    return float(np.corrcoef(rest["iteration"], np.log(rest["loss"]))[0, 1])
 
 
 def _crossing(run: pd.DataFrame) -> int | None:

@@ -13,6 +13,7 @@ from gfs.claims.claim import Claim
 from gfs.claims.measures import (
     farthest_final_gfs,
     largest_gfs_rise,
+    loss_reduction,
     median_sharpness_at_edge,
     share_of_loss_increases,
     smallest_initial_gfs,
@@ -76,6 +77,9 @@ def _claims(figure: str, prefix: str, networks: str) -> tuple[Claim, ...]:
         # As for scalar networks.
         Claim(f"{prefix}-loss-oscillates", figure, "Meanwhile the training loss is not monotone: share of steps that "
               "raise it", ">=", 0.01, 0.0, share_of_loss_increases, table, each(share_of_loss_increases)),
+        # A run ends at some ten-thousandth of its first loss; a hundredth is our reading of 'decreasing'.
+        Claim(f"{prefix}-loss-falls", figure, "... while decreasing over long times (last loss over the largest)", "<=",
+              0.0, 0.01, loss_reduction, table, each(loss_reduction)),
     )  # fmt: skip
 
 

@@ -1,19 +1,17 @@
-"""The theorems and lemmas on scalar networks, each examined on sampled points.
+"""The theorems and lemmas on scalar networks as statements that are examined on sampled points.
 
-A :class:`Statement` draws points that fulfil its assumptions and gives each a margin: by how much the conclusion holds,
-negative where it does not. It also draws points that break one assumption, where the conclusion may fail: a check that
-finds no failure there either has shown nothing. Numbers that the paper's text no longer shows are derived or chosen
-here; ``text`` says which.
+Numbers that the paper's text no longer shows are derived or chosen here; ``text`` says which. What the paper says
+beside its theorems is in :mod:`gfs.scalar.properties`; ``STATEMENTS`` has both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
+from gfs.scalar import properties
 from gfs.scalar.columns import Floats
 from gfs.scalar.invariant_set import (
     GFS_SHARPNESS_BOUND,
@@ -22,148 +20,25 @@ from gfs.scalar.invariant_set import (
     keeps_products,
 )
 from gfs.scalar.network import gd_step, gradient, hessian, loss, product
+from gfs.scalar.sampling import (
+    TWO_ERRORS,
+    Generator,
+    Sample,
+    Statement,
+    drawn_where,
+    examine,
+    fixed,
+    in_set,
+    judged,
+    near_set,
+    shapes,
+    with_signs,
+)
 from gfs.scalar.solution import gfs_sharpness, gpgd_step, gradient_flow_point
 
-Generator = np.random.Generator
+__all__ = ["STATEMENTS", "Sample", "Statement", "examine"]
 
-
-@dataclass(frozen=True)
-class Sample:
-    """Points with the margin of a statement at each.
-
-    Attributes:
-        margin: by how much the conclusion holds, shape (n,); negative where it fails.
-        given: what describes a point, by name, each of leading dimension n.
-    """
-
-    margin: Floats
-    given: dict[str, Floats] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Statement:
-    """A theorem or lemma, or a part of one.
-
-    Attributes:
-        id: a short name that stays.
-        text: assumptions and conclusion in our words; what is derived or chosen here is marked so.
-        inside: draws points that fulfil the assumptions.
-        dropped: the assumption that ``outside`` breaks.
-        outside: draws points that break it.
-        tolerance: what rounding may take from a margin.
-        cost: the number of points is divided by this where each takes long.
-    """
-
-    id: str
-    text: str
-    inside: Callable[[Generator, int, int], Sample]
-    dropped: str
-    outside: Callable[[Generator, int, int], Sample]
-    tolerance: float = 0.0
-    cost: int = 1
-
-
-@dataclass(frozen=True)
-class Examination:
-    """What sampling one statement at one depth found; ``margin`` is the tightest one inside its assumptions.
-
-    Attributes:
-        violations: points inside the assumptions where the margin is below minus the tolerance.
-        outside_violations: the same among ``outside_points`` points that break an assumption.
-        counterexample: the worst of those in words; empty if there is none.
-    """
-
-    statement: str
-    depth: int
-    points: int
-    violations: int
-    margin: float
-    tolerance: float
-    dropped: str
-    outside_points: int
-    outside_violations: int
-    counterexample: str
-
-
-def examine(statement: Statement, depth: int, points: int, seed: int) -> Examination:
-    """Sample a statement at one depth.
-
-    Args:
-        points: inside the assumptions, before division by the statement's cost; as many outside, at most 2,000.
-        seed: of the sample; statement and depth enter too, so that no two samples are the same.
-    """
-    generator = np.random.default_rng([seed, depth, *statement.id.encode()])
-    inside = statement.inside(generator, depth, max(1, points // statement.cost))
-    outside = statement.outside(generator, depth, min(2_000, max(1, points // statement.cost)))
-    failed = _failures(outside, statement.tolerance)
-    return Examination(
-        statement.id,
-        depth,
-        len(inside.margin),
-        int(_failures(inside, statement.tolerance).sum()),
-        float(np.min(inside.margin)),
-        statement.tolerance,
-        statement.dropped,
-        len(outside.margin),
-        int(failed.sum()),
-        _described(outside) if failed.any() else "",
-    )
-
-
-def _failures(sample: Sample, tolerance: float) -> np.ndarray:
-    # NaN is a failure, and so is infinity: no conclusion can be drawn from either.
-    return ~((sample.margin >= -tolerance) & (sample.margin < np.inf))
-
-
-def _described(sample: Sample) -> str:
-    worst = int(np.nanargmin(sample.margin))
-    parts = [f"{name} = {values[worst].tolist()!r}" for name, values in sample.given.items()]
-    return f"{', '.join(parts)}: margin {sample.margin[worst]:.3g}"
-
-
-# How points are drawn.
-
-
-def _shapes(generator: Generator, depth: int, count: int) -> Floats:
-    """Minimisers: positive weights of product one, from nearly equal to very unequal."""
-    spread = generator.uniform(0, 1.5, size=(count, 1))
-    logs = spread * generator.normal(size=(count, depth))
-    return np.exp(logs - logs.mean(axis=-1, keepdims=True))
-
-
-def _with_signs(generator: Generator, w: Floats) -> Floats:
-    """Flip an even number of signs of each row."""
-    signs = generator.choice([-1.0, 1.0], size=w.shape)
-    signs[:, 0] *= np.prod(signs, axis=-1)
-    return w * signs
-
-
-def _where(
-    generator: Generator, depth: int, count: int, draw: Callable[..., tuple[Floats, ...]], keep: Any
-) -> list[Floats]:
-    """Draw until ``count`` points are kept."""
-    kept: list[list[Floats]] = []
-    found = 0
-    for _ in range(1000):
-        drawn = draw(generator, depth, 2 * count + 100)
-        fits = keep(*drawn)
-        kept.append([values[fits] for values in drawn])
-        found += int(fits.sum())
-        if found >= count:
-            return [np.concatenate(parts)[:count] for parts in zip(*kept, strict=True)]
-    raise RuntimeError(f"no {count} points at depth {depth} fulfil the assumptions: {found} found")
-
-
-def _near_set(generator: Generator, depth: int, count: int, *, reach: float = 1.0) -> tuple[Floats, Floats]:
-    """Weights and step sizes with GFS sharpness up to ``reach`` times condition 3's bound; many are in the set."""
-    z = _shapes(generator, depth, count)
-    eta = reach * generator.uniform(0.02, 1, size=count) * GFS_SHARPNESS_BOUND / np.sum(z**-2, axis=-1)
-    w = gradient_flow_point(z, generator.uniform(0, 1.7, size=count))
-    return _with_signs(generator, w), eta
-
-
-def _in_set(generator: Generator, depth: int, count: int) -> list[Floats]:
-    return _where(generator, depth, count, _near_set, in_invariant_set)
+# How points are drawn for one statement alone.
 
 
 def _less_unbalanced(generator: Generator, v: Floats, factors: Floats) -> Floats:
@@ -206,7 +81,7 @@ def _monotone(w: Floats, eta: Floats) -> Sample:
 
 
 def _without_condition_2(generator: Generator, depth: int, count: int) -> list[Floats]:
-    return _where(generator, depth, count, _near_set, lambda w, eta: ~keeps_products(w, eta))
+    return drawn_where(generator, depth, count, near_set, lambda w, eta: ~keeps_products(w, eta))
 
 
 def _outside_set(generator: Generator, depth: int, count: int) -> list[Floats]:
@@ -214,10 +89,12 @@ def _outside_set(generator: Generator, depth: int, count: int) -> list[Floats]:
     without_3 = _without_condition_3(generator, depth, (count + 1) // 2)
 
     def draw(generator: Generator, depth: int, count: int) -> tuple[Floats, Floats]:
-        w, eta = _near_set(generator, depth, count)
+        w, eta = near_set(generator, depth, count)
         return gradient_flow_point(w, generator.uniform(1, 6, size=count)), eta
 
-    others = _where(generator, depth, count, draw, lambda w, eta: ~in_invariant_set(w, eta) & (_step_sign(w, eta) > 0))
+    others = drawn_where(
+        generator, depth, count, draw, lambda w, eta: ~in_invariant_set(w, eta) & (_step_sign(w, eta) > 0)
+    )
     return [np.concatenate([a, b])[:count] for a, b in zip(without_3, others, strict=True)]
 
 
@@ -227,12 +104,12 @@ def _step_sign(w: Floats, eta: Floats) -> Floats:
 
 def _without_condition_3(generator: Generator, depth: int, count: int) -> list[Floats]:
     def draw(generator: Generator, depth: int, count: int) -> tuple[Floats, Floats]:
-        return _near_set(generator, depth, count, reach=1.6)
+        return near_set(generator, depth, count, reach=1.6)
 
     def keep(w: Floats, eta: Floats) -> np.ndarray:
         return keeps_products(w, eta) & (gfs_sharpness(w) * eta > GFS_SHARPNESS_BOUND)
 
-    return _where(generator, depth, count, draw, keep)
+    return drawn_where(generator, depth, count, draw, keep)
 
 
 # Theorem 3.3 and Lemma 3.13: near the threshold.
@@ -250,13 +127,13 @@ def _below_threshold(
     """Weights in the set with ``phi = (2 - delta) / eta`` and ``|pi - 1|`` up to ``largest_error delta``."""
 
     def draw(generator: Generator, depth: int, count: int) -> tuple[Floats, Floats, Floats]:
-        z = _shapes(generator, depth, count)
+        z = shapes(generator, depth, count)
         delta = largest_delta * np.exp(generator.uniform(np.log(0.05), 0, size=count))
         eta = (2 - delta) / np.sum(z**-2, axis=-1)
         error = generator.uniform(least_error, largest_error, size=count) * generator.choice([-1, 1], size=count)
-        return _with_signs(generator, gradient_flow_point(z, 1 + delta * error)), eta, delta
+        return with_signs(generator, gradient_flow_point(z, 1 + delta * error)), eta, delta
 
-    w, eta, delta = _where(generator, depth, count, draw, lambda w, eta, _: in_invariant_set(w, eta))
+    w, eta, delta = drawn_where(generator, depth, count, draw, lambda w, eta, _: in_invariant_set(w, eta))
     return w, eta, delta
 
 
@@ -343,7 +220,7 @@ def _gpgd_decay(generator: Generator, depth: int, count: int, **region: float) -
 
 
 def _majorisation(generator: Generator, depth: int, count: int, *, largest_factor: float) -> Sample:
-    v = _shapes(generator, depth, count) * np.exp(generator.normal(size=(count, 1)) / depth)
+    v = shapes(generator, depth, count) * np.exp(generator.normal(size=(count, 1)) / depth)
     u = _less_unbalanced(generator, v, generator.uniform(0, largest_factor, size=(count, depth - 1)))
     larger = np.cumsum(-np.sort(-np.log(v), axis=-1), axis=-1)[:, :-1]
     smaller = np.cumsum(-np.sort(-np.log(u), axis=-1), axis=-1)[:, :-1]
@@ -351,14 +228,14 @@ def _majorisation(generator: Generator, depth: int, count: int, *, largest_facto
 
 
 def _inverse_squares(generator: Generator, depth: int, count: int, *, majorised: bool = True) -> Sample:
-    v = _shapes(generator, depth, count)
-    u = _majorised(generator, v) if majorised else _shapes(generator, depth, count)
+    v = shapes(generator, depth, count)
+    u = _majorised(generator, v) if majorised else shapes(generator, depth, count)
     return Sample(1 - np.sum(u**-2, axis=-1) / np.sum(v**-2, axis=-1), {"u": u, "v": v})
 
 
 def _step_product(generator: Generator, depth: int, count: int, *, low: bool, minus: bool) -> Sample:
     """Products after a step from u and v, u log-majorised by v, with a product below or above one."""
-    z = _shapes(generator, depth, count)
+    z = shapes(generator, depth, count)
     x = generator.uniform(0.01, 1, size=count) if low else generator.uniform(1, 3, size=count)
     v = z * x[:, None] ** (1 / depth)
     if low:
@@ -385,7 +262,7 @@ def _signs(w: Floats, eta: Floats) -> Sample:
 
 
 def _sharpness_change(generator: Generator, depth: int, count: int, *, factor: float = 1.0) -> Sample:
-    w, eta = _in_set(generator, depth, count)
+    w, eta = in_set(generator, depth, count)
     phi, pi = gfs_sharpness(w), product(w)
     least = 1 - factor * (eta * phi * (pi - 1) * np.maximum(1, pi)) ** 2
     return Sample(gfs_sharpness(gd_step(w, eta)) / phi - least, {"w": w, "eta": eta})
@@ -393,9 +270,9 @@ def _sharpness_change(generator: Generator, depth: int, count: int, *, factor: f
 
 def _large_steps(generator: Generator, depth: int, count: int) -> list[Floats]:
     def draw(generator: Generator, depth: int, count: int) -> tuple[Floats, Floats]:
-        return _near_set(generator, depth, count, reach=10.0)
+        return near_set(generator, depth, count, reach=10.0)
 
-    return _where(generator, depth, count, draw, lambda w, eta: ~in_invariant_set(w, eta))
+    return drawn_where(generator, depth, count, draw, lambda w, eta: ~in_invariant_set(w, eta))
 
 
 def _two_steps(generator: Generator, depth: int, count: int, *, above: bool) -> Sample:
@@ -404,17 +281,17 @@ def _two_steps(generator: Generator, depth: int, count: int, *, above: bool) -> 
         overshoots = gfs_sharpness(after) * eta >= 1
         return in_invariant_set(w, eta) & (product(after) >= 1) & (overshoots == above)
 
-    w, eta = _where(generator, depth, count, _near_set, keep)
+    w, eta = drawn_where(generator, depth, count, near_set, keep)
     return Sample(1 - product(gd_step(gd_step(w, eta), eta)), {"w": w, "eta": eta})
 
 
 def _two_steps_compared(generator: Generator, depth: int, count: int, *, above: bool) -> Sample:
     """The product after two steps less that after two GPGD steps; ``above``: the first step leads to at least one."""
-    w, eta = _where(
+    w, eta = drawn_where(
         generator,
         depth,
         count,
-        _near_set,
+        near_set,
         lambda w, eta: in_invariant_set(w, eta) & ((product(gd_step(w, eta)) >= 1) == above),
     )
     descended = product(gd_step(gd_step(w, eta), eta))
@@ -422,7 +299,7 @@ def _two_steps_compared(generator: Generator, depth: int, count: int, *, above: 
 
 
 def _nested(generator: Generator, depth: int, count: int, *, smaller: bool) -> Sample:
-    w, eta = _in_set(generator, depth, count)
+    w, eta = in_set(generator, depth, count)
     factor = generator.uniform(0.01, 1, size=count)
     other = eta * factor if smaller else eta / factor
     return Sample(invariant_set_margin(w, other), {"w": w, "eta": eta, "other eta": other})
@@ -434,7 +311,7 @@ def _nested(generator: Generator, depth: int, count: int, *, smaller: bool) -> S
 def _top_component(generator: Generator, depth: int, count: int, *, error: tuple[float, float]) -> Sample:
     """Cosine of the gradient and the top eigenvector, less 0.9."""
     pi = 1 + generator.uniform(*error, size=count) * generator.choice([-1, 1], size=count)
-    w = gradient_flow_point(_shapes(generator, depth, count), pi)
+    w = gradient_flow_point(shapes(generator, depth, count), pi)
     top = np.linalg.eigh(hessian(w))[1][..., -1]
     slope = gradient(w)
     cosine = np.abs(np.sum(top * slope, axis=-1)) / np.linalg.norm(slope, axis=-1)
@@ -443,7 +320,7 @@ def _top_component(generator: Generator, depth: int, count: int, *, error: tuple
 
 def _off_diagonal(generator: Generator, depth: int, count: int, *, half: bool) -> Sample:
     pi = np.full(count, 0.5) if half else generator.uniform(0.6, 1, size=count)
-    w = gradient_flow_point(_shapes(generator, depth, count), pi)
+    w = gradient_flow_point(shapes(generator, depth, count), pi)
     matrices = hessian(w)
     diagonal = np.einsum("...ii->...i", matrices)
     scale = np.sqrt(diagonal[..., :, None] * diagonal[..., None, :])
@@ -451,76 +328,66 @@ def _off_diagonal(generator: Generator, depth: int, count: int, *, half: bool) -
     return Sample(-np.max(off, axis=(-2, -1)), {"w": w})
 
 
-def _of(judge: Callable[..., Sample], draw: Callable[[Generator, int, int], list[Floats]]) -> Callable[..., Sample]:
-    return lambda generator, depth, count: judge(*draw(generator, depth, count))
-
-
-def _with(function: Callable[..., Sample], **settings: Any) -> Callable[[Generator, int, int], Sample]:
-    return lambda generator, depth, count: function(generator, depth, count, **settings)
-
-
-# Twice the error of a GFS sharpness, tested to be below 1e-13; the same for logarithms of products.
-_TWO_ERRORS = 2e-13
-
 _NEAR = {"largest_error": 0.2}
 _FAR = {"largest_error": 8.0, "least_error": 2.0}
 
 STATEMENTS: tuple[Statement, ...] = (
-    Statement("theorem-3.2-invariance", "w in S: g(w) is in S", _of(_invariance, _in_set),
-              "condition 2", _of(_invariance, _without_condition_2)),
-    Statement("theorem-3.2-monotone", "w in S: phi(g(w)) <= phi(w)", _of(_monotone, _in_set),
-              "w in S (for half of the points condition 3 alone)", _of(_monotone, _outside_set), _TWO_ERRORS),
+    Statement("theorem-3.2-invariance", "w in S: g(w) is in S", judged(_invariance, in_set),
+              "condition 2", judged(_invariance, _without_condition_2)),
+    Statement("theorem-3.2-monotone", "w in S: phi(g(w)) <= phi(w)", judged(_monotone, in_set),
+              "w in S (for half of the points condition 3 alone)", judged(_monotone, _outside_set), TWO_ERRORS),
     Statement("theorem-3.3-bound",
               "w in S, phi = (2 - delta)/eta, delta <= 0.4, loss <= delta^2/50 (the constant is chosen here): phi >= "
-              "2 (1 - delta)/eta from then on", _with(_theorem_33, judge=_stays_above, **_NEAR),
-              "the bound on the loss", _with(_theorem_33, judge=_stays_above, **_FAR), _TWO_ERRORS, 2),
+              "2 (1 - delta)/eta from then on", fixed(_theorem_33, judge=_stays_above, **_NEAR),
+              "the bound on the loss", fixed(_theorem_33, judge=_stays_above, **_FAR), TWO_ERRORS, 2),
     Statement("theorem-3.3-rate",
               "... and the loss after k steps is at most (1 - delta)^k times that at the start (rate chosen here)",
-              _with(_theorem_33, judge=_decays, **_NEAR),
-              "the bound on the loss", _with(_theorem_33, judge=_decays, **_FAR), 0.0, 2),
+              fixed(_theorem_33, judge=_decays, **_NEAR),
+              "the bound on the loss", fixed(_theorem_33, judge=_decays, **_FAR), 0.0, 2),
     Statement("theorem-3.3-convergence",
               "... and step k moves by at most (3 eta)^(1/2) (2 L)^(1/2) (1 - delta)^((k-1)/2) (chosen here "
-              "with the rate), which is summable: the iterates converge", _with(_theorem_33, judge=_settles, **_NEAR),
-              "the bound on the loss", _with(_theorem_33, judge=_settles, **_FAR), 0.0, 2),
+              "with the rate), which is summable: the iterates converge", fixed(_theorem_33, judge=_settles, **_NEAR),
+              "the bound on the loss", fixed(_theorem_33, judge=_settles, **_FAR), 0.0, 2),
     Statement("lemma-3.7", "u less unbalanced than v, equal products: v log-majorises u",
-              _with(_majorisation, largest_factor=1.0), "less unbalanced", _with(_majorisation, largest_factor=2.0),
-              _TWO_ERRORS),
+              fixed(_majorisation, largest_factor=1.0), "less unbalanced", fixed(_majorisation, largest_factor=2.0),
+              TWO_ERRORS),
     Statement("lemma-3.9.1", "v log-majorises u: sum 1/u_i^2 <= sum 1/v_i^2", _inverse_squares,
-              "majorisation", _with(_inverse_squares, majorised=False), _TWO_ERRORS),
+              "majorisation", fixed(_inverse_squares, majorised=False), TWO_ERRORS),
     Statement("lemma-3.9.2",
               "v log-majorises u, product at most 1: the product after a step from u is at most that from v",
-              _with(_step_product, low=True, minus=False),
-              "product at most 1", _with(_step_product, low=False, minus=False), _TWO_ERRORS),
+              fixed(_step_product, low=True, minus=False),
+              "product at most 1", fixed(_step_product, low=False, minus=False), TWO_ERRORS),
     Statement("lemma-3.9.3",
               "v log-majorises u, product above 1, no sign changes: the product after a step from u is at least that "
-              "from v", _with(_step_product, low=False, minus=True),
-              "product above 1", _with(_step_product, low=True, minus=True), _TWO_ERRORS),
-    Statement("lemma-3.10", "w in S: g(w) is less unbalanced than w", _of(_balancing, _in_set),
-              "w in S", _of(_balancing, _large_steps), 1e-13),
-    Statement("lemma-3.11", "w in S: g(w) has the signs of w", _of(_signs, _in_set),
-              "condition 2", _of(_signs, _without_condition_2)),
+              "from v", fixed(_step_product, low=False, minus=True),
+              "product above 1", fixed(_step_product, low=True, minus=True), TWO_ERRORS),
+    Statement("lemma-3.10", "w in S: g(w) is less unbalanced than w", judged(_balancing, in_set),
+              "w in S", judged(_balancing, _large_steps), 1e-13),
+    Statement("lemma-3.11", "w in S: g(w) has the signs of w", judged(_signs, in_set),
+              "condition 2", judged(_signs, _without_condition_2)),
     Statement("lemma-3.12", "w in S: phi(g(w)) >= phi(w) (1 - (eta phi(w) (pi - 1) max(1, pi))^2) (derived; "
               "the paper's own bound and its condition are lost, and this one is about ten times what is observed)",
               _sharpness_change,
-              "nothing; with a twentieth of the bound", _with(_sharpness_change, factor=0.05), _TWO_ERRORS),
+              "nothing; with a twentieth of the bound", fixed(_sharpness_change, factor=0.05), TWO_ERRORS),
     Statement("lemma-3.13",
               "phi = (2 - delta)/eta, delta <= 0.5, |pi - 1| <= delta/5 (chosen here): after k GPGD steps the error is "
               "at most (1 - delta)^(k/2) times the first (the rate is chosen here), and it changes sign at each step",
-              _with(_gpgd_decay, largest_error=0.2),
-              "|pi - 1| small", _with(_gpgd_decay, largest_error=1.5, least_error=1.0), 0.0, 2),
+              fixed(_gpgd_decay, largest_error=0.2),
+              "|pi - 1| small", fixed(_gpgd_decay, largest_error=1.5, least_error=1.0), 0.0, 2),
     Statement("lemma-3.14-bound",
               "w in S, pi(g(w)) >= 1: two steps of gradient descent lead to a product at least that of two GPGD steps",
-              _with(_two_steps_compared, above=True),
-              "pi(g(w)) >= 1", _with(_two_steps_compared, above=False), 1e-13),
+              fixed(_two_steps_compared, above=True),
+              "pi(g(w)) >= 1", fixed(_two_steps_compared, above=False), 1e-13),
     Statement("lemma-3.14-side",
               "... and, if phi(g(w)) >= 1/eta (chosen here), of at most 1, so that the loss is at most that of GPGD",
-              _with(_two_steps, above=True), "phi(g(w)) >= 1/eta", _with(_two_steps, above=False), 1e-13),
-    Statement("lemma-I.1", "w in S_eta, a smaller step size: w is in its S", _with(_nested, smaller=True),
-              "smaller", _with(_nested, smaller=False)),
+              fixed(_two_steps, above=True), "phi(g(w)) >= 1/eta", fixed(_two_steps, above=False), 1e-13),
+    Statement("lemma-I.1", "w in S_eta, a smaller step size: w is in its S", fixed(_nested, smaller=True),
+              "smaller", fixed(_nested, smaller=False)),
     Statement("appendix-A-gradient",
               "|pi - 1| <= 0.1 (chosen here): the gradient and the top eigenvector have a cosine of at least 0.9 "
-              "(chosen here)", _with(_top_component, error=(1e-3, 0.1)),
-              "pi near 1", _with(_top_component, error=(0.5, 0.9))),
-    Statement("appendix-A-half", "pi = 1/2: the Hessian is diagonal", _with(_off_diagonal, half=True),
-              "pi = 1/2", _with(_off_diagonal, half=False), _TWO_ERRORS),
+              "(chosen here)", fixed(_top_component, error=(1e-3, 0.1)),
+              "pi near 1", fixed(_top_component, error=(0.5, 0.9))),
+    Statement("appendix-A-half", "pi = 1/2: the Hessian is diagonal", fixed(_off_diagonal, half=True),
+              "pi = 1/2", fixed(_off_diagonal, half=False), TWO_ERRORS),
+    *properties.STATEMENTS,
 )  # fmt: skip
