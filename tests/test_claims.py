@@ -3,40 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from ideal import good_run, regression_runs, run_table
 
 from gfs import claims
 from gfs.claims import measures
-
-
-def run_table(phi, sharpness=None, loss=None, status="converged", name="a"):
-    """A run at eta = 0.2 (2/eta = 10) with GFS sharpness ``phi`` at every iterate."""
-    phi = np.asarray(phi, dtype=float)
-    count = len(phi)
-    return pd.DataFrame(
-        {
-            "experiment": "test",
-            "run": name,
-            "seed": 0,
-            "learning_rate": 0.2,
-            "threshold": 10.0,
-            "iteration": range(count),
-            "loss": np.geomspace(1, 1e-9, count) if loss is None else loss,
-            "sharpness": phi if sharpness is None else sharpness,
-            "gfs_sharpness": phi,
-            "gfs_error": 0.0,
-            "gfs_status": np.where(np.isfinite(phi), "converged", "budget"),
-            "status": ["running"] * (count - 1) + [status],
-        }
-    )
-
-
-def good_run(name="a"):
-    """Behaves as the paper says: phi flat until the sharpness crosses 2/eta, then down to just below it."""
-    phi = np.concatenate([np.linspace(13.002, 13.0, 20), 9.99 + 3.01 * np.exp(-np.arange(80) / 8)])
-    sharpness = np.concatenate([np.linspace(5, 10.05, 20), 10 + 0.1 * np.sin(np.arange(79)), [9.99]])
-    loss = np.concatenate([np.geomspace(1, 1e-2, 20), np.geomspace(1e-2, 1e-9, 80)])
-    loss[30:60:5] *= 3
-    return run_table(phi, sharpness, loss, name=name)
 
 
 def verdicts(table):
@@ -171,16 +141,6 @@ def test_markdown_has_a_row_for_each():
     text = claims.markdown(results)
     assert text.count("\n| ") == len(results) + 1
     assert "11 were attempted: 11 hold, 0 fail" in text
-
-
-def regression_runs(count=8):
-    """Runs that fall to 2/eta, with a small rise early."""
-    tables = []
-    for i in range(count):
-        phi = 9.99 + (1 + i / 10) * np.exp(-np.arange(100) / 15)
-        phi[5] = phi[4] * (1 + 1e-7)
-        tables.append(run_table(phi, name=f"run{i}").assign(gfs_status="converged", initial_scale=float(i)))
-    return pd.concat(tables, ignore_index=True)
 
 
 def verdict_rows(table):

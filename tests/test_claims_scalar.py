@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from ideal import far_run, gpgd, plane, stable_set
 
 from gfs import claims
 from gfs.claims import scalar as scalar_claims
@@ -14,66 +15,6 @@ BEYOND_RUNS = ["plane", "stable_set", "theorems", "figure04_gpgd", "figure09", "
 def verdicts(**tables):
     found = claims.evaluate(claims.CLAIMS, {name: ("t.parquet", table) for name, table in tables.items()}, "test")
     return {row["id"]: row["verdict"] for row in found if row["source"]}
-
-
-def plane():
-    """Starts at GFS sharpness 8 and 12 with 2/eta = 10, at products around 1 and far above."""
-    rows = [
-        # product, initial, final, status, steps, rises, last_rise, in_set, first_in_set
-        (1.1, 8.0, 7.9, "converged", 40, 0, 0, True, -1),
-        (0.8, 12.0, 9.9, "converged", 300, 0, 0, True, -1),
-        (1.2, 12.0, 9.9, "converged", 300, 0, 0, True, -1),
-        (1.0, 12.0, 12.0, "converged", 0, 0, 0, True, -1),
-        (2.2, 12.0, 9.0, "converged", 200, 0, 0, False, -1),
-        (3.2, 12.0, 5.0, "converged", 30, 0, 0, False, -1),
-        (3.6, 12.0, 4.5, "converged", 30, 2, 3, False, 5),
-        (6.0, 12.0, np.nan, "diverged", 9, 4, 8, False, -1),
-    ]
-    names = ["product", "initial_gfs", "final_gfs", "status", "steps", "rises", "last_rise", "in_set", "first_in_set"]
-    return pd.DataFrame(rows, columns=names).assign(threshold=10.0)
-
-
-def gpgd(count=60):
-    """A trajectory that follows GPGD's orbits closely and those of Zhu et al. not, chaotic at first."""
-    generator = np.random.default_rng(0)
-    return pd.DataFrame(
-        {
-            "gfs_sharpness": np.linspace(14, 9.9, count),
-            "threshold": 10.0,
-            "product": 1 + np.linspace(0.4, 0.02, count) * np.where(np.arange(count) % 2, 1, -1),
-            "in_set": True,
-            "period": np.repeat([0, 4, 2], [10, 10, count - 20]),
-            "chaotic": np.arange(count) < 10,
-            "lyapunov": 0.3,
-            "distance": generator.uniform(0, 0.02, count),
-            "shuffled_distance": generator.uniform(0, 0.5, count),
-            "zhu_distance": generator.uniform(0.02, 0.1, count),
-            "two_step_error": generator.uniform(0, 1e-3, count),
-            "zhu_two_step_error": np.repeat([0.04, 0.02], [20, count - 20]),
-        }
-    )
-
-
-def stable_set():
-    products = np.array([-0.5, 0.1, 0.4, 0.6, 0.8, 1.2])
-    cosines = [0.9, 0.0, 0.0, 0.9, 0.99, 1.0]
-    return pd.DataFrame({"product": products, "least_cosine": cosines, "points": [0, 5, 7, 0, 0, 0]})
-
-
-def far_run():
-    phi = np.array([12.0, 7.0, 5.0, 4.2, 4.1, 4.1])
-    return pd.DataFrame(
-        {
-            "experiment": "test",
-            "run": "a",
-            "iteration": range(6),
-            "loss": [2.0, 5.12, 1.0, 0.5, 1e-3, 1e-9],
-            "gfs_sharpness": phi,
-            "gfs_status": "converged",
-            "threshold": 10.0,
-            "status": ["running"] * 5 + ["converged"],
-        }
-    )
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,105 @@
+"""Tables as the paper describes them, made to order: every claim holds on them."""
+
+import numpy as np
+import pandas as pd
+
+
+def run_table(phi, sharpness=None, loss=None, status="converged", name="a"):
+    """A run at eta = 0.2 (2/eta = 10) with GFS sharpness ``phi`` at every iterate."""
+    phi = np.asarray(phi, dtype=float)
+    count = len(phi)
+    return pd.DataFrame(
+        {
+            "experiment": "test",
+            "run": name,
+            "seed": 0,
+            "learning_rate": 0.2,
+            "threshold": 10.0,
+            "iteration": range(count),
+            "loss": np.geomspace(1, 1e-9, count) if loss is None else loss,
+            "sharpness": phi if sharpness is None else sharpness,
+            "gfs_sharpness": phi,
+            "gfs_error": 0.0,
+            "gfs_status": np.where(np.isfinite(phi), "converged", "budget"),
+            "status": ["running"] * (count - 1) + [status],
+        }
+    )
+
+
+def good_run(name="a"):
+    """Behaves as the paper says: phi flat until the sharpness crosses 2/eta, then down to just below it."""
+    phi = np.concatenate([np.linspace(13.002, 13.0, 20), 9.99 + 3.01 * np.exp(-np.arange(80) / 8)])
+    sharpness = np.concatenate([np.linspace(5, 10.05, 20), 10 + 0.1 * np.sin(np.arange(79)), [9.99]])
+    loss = np.concatenate([np.geomspace(1, 1e-2, 20), np.geomspace(1e-2, 1e-9, 80)])
+    loss[30:60:5] *= 3
+    return run_table(phi, sharpness, loss, name=name)
+
+
+def regression_runs(count=8):
+    """Runs that fall to 2/eta, with a small rise early."""
+    tables = []
+    for i in range(count):
+        phi = 9.99 + (1 + i / 10) * np.exp(-np.arange(100) / 15)
+        phi[5] = phi[4] * (1 + 1e-7)
+        tables.append(run_table(phi, name=f"run{i}").assign(gfs_status="converged", initial_scale=float(i)))
+    return pd.concat(tables, ignore_index=True)
+
+
+def plane():
+    """Starts at GFS sharpness 8 and 12 with 2/eta = 10, at products around 1 and far above."""
+    rows = [
+        # product, initial, final, status, steps, rises, last_rise, in_set, first_in_set
+        (1.1, 8.0, 7.9, "converged", 40, 0, 0, True, -1),
+        (0.8, 12.0, 9.9, "converged", 300, 0, 0, True, -1),
+        (1.2, 12.0, 9.9, "converged", 300, 0, 0, True, -1),
+        (1.0, 12.0, 12.0, "converged", 0, 0, 0, True, -1),
+        (2.2, 12.0, 9.0, "converged", 200, 0, 0, False, -1),
+        (3.2, 12.0, 5.0, "converged", 30, 0, 0, False, -1),
+        (3.6, 12.0, 4.5, "converged", 30, 2, 3, False, 5),
+        (6.0, 12.0, np.nan, "diverged", 9, 4, 8, False, -1),
+    ]
+    names = ["product", "initial_gfs", "final_gfs", "status", "steps", "rises", "last_rise", "in_set", "first_in_set"]
+    return pd.DataFrame(rows, columns=names).assign(threshold=10.0)
+
+
+def gpgd(count=60):
+    """A trajectory that follows GPGD's orbits closely and those of Zhu et al. not, chaotic at first."""
+    generator = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "gfs_sharpness": np.linspace(14, 9.9, count),
+            "threshold": 10.0,
+            "product": 1 + np.linspace(0.4, 0.02, count) * np.where(np.arange(count) % 2, 1, -1),
+            "in_set": True,
+            "period": np.repeat([0, 4, 2], [10, 10, count - 20]),
+            "chaotic": np.arange(count) < 10,
+            "lyapunov": 0.3,
+            "distance": generator.uniform(0, 0.02, count),
+            "shuffled_distance": generator.uniform(0, 0.5, count),
+            "zhu_distance": generator.uniform(0.02, 0.1, count),
+            "two_step_error": generator.uniform(0, 1e-3, count),
+            "zhu_two_step_error": np.repeat([0.04, 0.02], [20, count - 20]),
+        }
+    )
+
+
+def stable_set():
+    products = np.array([-0.5, 0.1, 0.4, 0.6, 0.8, 1.2])
+    cosines = [0.9, 0.0, 0.0, 0.9, 0.99, 1.0]
+    return pd.DataFrame({"product": products, "least_cosine": cosines, "points": [0, 5, 7, 0, 0, 0]})
+
+
+def far_run():
+    phi = np.array([12.0, 7.0, 5.0, 4.2, 4.1, 4.1])
+    return pd.DataFrame(
+        {
+            "experiment": "test",
+            "run": "a",
+            "iteration": range(6),
+            "loss": [2.0, 5.12, 1.0, 0.5, 1e-3, 1e-9],
+            "gfs_sharpness": phi,
+            "gfs_status": "converged",
+            "threshold": 10.0,
+            "status": ["running"] * 5 + ["converged"],
+        }
+    )

@@ -1,0 +1,282 @@
+"""Each claim can fail: for every one a way in which the results would be wrong, and under which its verdict is so."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+from ideal import far_run, good_run, gpgd, plane, regression_runs, run_table, stable_set
+
+from gfs import claims, scalar
+from gfs.scalar import theorems
+
+NETWORKS = {"network": "figure06", "activation": "figure12", "svhn": "figure13"}
+IDEAL = {
+    "figure01": good_run,
+    "figure02": good_run,
+    "figure05": good_run,
+    "figure06": good_run,
+    "figure12": good_run,
+    "figure13": good_run,
+    "figure09": far_run,
+    "plane": plane,
+    "stable_set": stable_set,
+    "figure04_gpgd": gpgd,
+    "figure10_gpgd": gpgd,
+    "figure11_gpgd": gpgd,
+    "regression_runs": regression_runs,
+    "regression_scales": regression_runs,
+}
+
+
+def verdicts(name, table):
+    found = claims.evaluate(claims.CLAIMS, {name: ("t.parquet", table)}, "test")
+    return {row["id"]: row["verdict"] for row in found if row["source"]}
+
+
+@cache
+def ideal_verdicts(name):
+    return verdicts(name, IDEAL[name]())
+
+
+# What can go wrong. Each takes a table and returns the same with one thing done otherwise.
+
+
+def shuffled(table):
+    """Checkpoints in disorder: the GFS sharpness of one iterate beside another."""
+    return table.assign(gfs_sharpness=np.random.default_rng(0).permutation(table["gfs_sharpness"]))
+
+
+def backwards(table):
+    """Iterates numbered from the last to the first."""
+    return table.assign(gfs_sharpness=table["gfs_sharpness"].to_numpy()[::-1])
+
+
+def of_a_sharper_model(table):
+    """The GFS sharpness of a model that is not the one trained: half as sharp again."""
+    return table.assign(gfs_sharpness=1.5 * table["gfs_sharpness"])
+
+
+def of_a_flatter_model(table):
+    return table.assign(gfs_sharpness=0.5 * table["gfs_sharpness"])
+
+
+def smaller_steps(table):
+    """A step size so small that no iterate comes to the edge."""
+    return table.assign(threshold=4 * table["threshold"])
+
+
+def diverged(table):
+    """A step size past stability: the loss grows without bound and the last iterate is no solution."""
+    ended = table.assign(loss=np.geomspace(1, 1e20, len(table)))
+    ended.loc[ended.index[-1], "status"] = "diverged"
+    return ended
+
+
+def wrong_eigenvalue(table):
+    """A sharpness that is not the largest eigenvalue."""
+    return table.assign(sharpness=1.5 * table["sharpness"])
+
+
+def gradient_flow(table):
+    """No gradient descent but gradient flow: the loss falls at each step."""
+    return table.assign(loss=np.geomspace(1, 1e-9, len(table)))
+
+
+def stuck(table):
+    """A training that does not train."""
+    return table.assign(loss=1.0)
+
+
+def early_crossing(table):
+    """GFS sharpness falls although the sharpness is still below 2/eta."""
+    return table.assign(gfs_sharpness=np.linspace(13, 9.99, len(table)))
+
+
+@dataclass(frozen=True)
+class Control:
+    """A table with something wrong, and the claims that fail for it."""
+
+    table: str
+    wrong: Callable[[pd.DataFrame], pd.DataFrame]
+    fails: tuple[str, ...]
+
+
+def on_the_plane(**columns):
+    return lambda table: table.assign(**columns)
+
+
+CONTROLS = {
+    "figure 1, checkpoints shuffled": Control("figure01", shuffled, ("scalar-plane",)),
+    "figure 2, checkpoints shuffled": Control("figure02", shuffled, ("scalar-gfs-monotone",)),
+    "figure 2, wrong model": Control(
+        "figure02", of_a_sharper_model, ("scalar-ends-below", "scalar-ends-close", "sharpness-equals-gfs")
+    ),
+    "figure 2, small steps": Control(
+        "figure02", smaller_steps, ("scalar-starts-above", "scalar-ends-close", "final-sharpness-close")
+    ),
+    "figure 2, diverged": Control(
+        "figure02", diverged, ("scalar-ends-below", "scalar-loss-converges", "final-sharpness-below")
+    ),
+    "figure 2, wrong eigenvalue": Control(
+        "figure02",
+        wrong_eigenvalue,
+        ("scalar-sharpness-hovers", "final-sharpness-below", "final-sharpness-close", "sharpness-equals-gfs"),
+    ),
+    "figure 2, gradient flow": Control("figure02", gradient_flow, ("scalar-loss-oscillates",)),
+    "figure 2, stuck": Control(
+        "figure02", stuck, ("scalar-loss-converges", "scalar-loss-exponential", "scalar-loss-oscillates")
+    ),
+    "plane, rises in the set": Control(
+        "plane", lambda t: t.assign(rises=t["rises"] + t["in_set"]), ("invariant-set-sufficient",)
+    ),
+    "plane, a set too small": Control("plane", on_the_plane(in_set=[True] + [False] * 7), ("invariant-set-large",)),
+    "plane, late rises": Control("plane", lambda t: t.assign(last_rise=10 * t["last_rise"]), ("nonmonotone-early",)),
+    "plane, never in the set": Control("plane", on_the_plane(first_in_set=-1), ("nonmonotone-enters-set",)),
+    "plane, wrong model": Control(
+        "plane", lambda t: t.assign(final_gfs=0.5 * t["final_gfs"]), ("final-sharpness-near",)
+    ),
+    "plane, unstable minima": Control(
+        "plane", lambda t: t.assign(final_gfs=2 * t["final_gfs"]), ("final-sharpness-far", "no-convergence-above")
+    ),
+    "figure 4, orbits of other iterates": Control(
+        "figure04_gpgd", lambda t: t.assign(distance=t["shuffled_distance"]), ("bifurcation",)
+    ),
+    "figure 4, products shuffled": Control(
+        "figure04_gpgd", lambda t: t.assign(product=t["product"].to_numpy()[::-1]), ("bifurcation-ends-at-minimum",)
+    ),
+    "figure 7, a set that reaches the minima": Control(
+        "stable_set",
+        lambda t: t.assign(points=3, least_cosine=0.0),
+        ("stable-set-disjoint", "stable-set-apart"),
+    ),
+    "figure 9, a start near the minimum": Control(
+        "figure09",
+        lambda t: t.assign(gfs_sharpness=[12.0, 9.99, 9.98, 9.97, 9.96, 9.95], loss=1e-3),
+        ("high-loss-crossing", "high-loss-ends-far"),
+    ),
+    "figure 9, checkpoints shuffled": Control("figure09", shuffled, ("high-loss-monotone",)),
+    "figure 10, GPGD and its approximation exchanged": Control(
+        "figure10_gpgd",
+        lambda t: t.assign(
+            two_step_error=t["zhu_two_step_error"],
+            zhu_two_step_error=t["two_step_error"],
+            distance=t["zhu_distance"],
+            zhu_distance=t["distance"],
+        ),
+        ("gpgd-predicts", "gpgd-beats-approximation"),
+    ),
+    "figure 10, periods of other iterates": Control(
+        "figure10_gpgd", lambda t: t.assign(period=t["period"].to_numpy()[::-1]), ("approximation-two-periods",)
+    ),
+    "figure 11, no chaos": Control("figure11_gpgd", on_the_plane(chaotic=False), ("chaos-in-invariant-set",)),
+    "figure 5a, checkpoints shuffled": Control("figure05", shuffled, ("regression-gfs-monotone",)),
+    "figure 5a, falls too early": Control("figure05", early_crossing, ("regression-gfs-flat-first",)),
+    "figure 5a, small steps": Control(
+        "figure05", smaller_steps, ("regression-starts-above", "regression-ends-at-threshold")
+    ),
+    "figure 5b, wrong model": Control("regression_runs", of_a_sharper_model, ("regression-eight-runs",)),
+    "figure 5b, backwards": Control("regression_runs", backwards, ("regression-eight-monotone",)),
+    "figure 5c, backwards": Control(
+        "regression_runs", backwards, ("regression-decreases", "regression-all-runs", "regression-rises-early")
+    ),
+    "figure 5d, backwards": Control("regression_scales", backwards, ("regression-scales",)),
+    **{
+        f"{table}, {name}": Control(table, wrong, tuple(f"{prefix}-{claim}" for claim in fails))
+        for prefix, table in NETWORKS.items()
+        for name, wrong, fails in [
+            ("checkpoints shuffled", shuffled, ["gfs-monotone"]),
+            ("flatter model", of_a_flatter_model, ["starts-above", "ends-at-threshold"]),
+            ("small steps", smaller_steps, ["starts-above", "ends-at-threshold"]),
+            ("wrong eigenvalue", wrong_eigenvalue, ["sharpness-hovers"]),
+            ("gradient flow", gradient_flow, ["loss-oscillates"]),
+            ("diverged", diverged, ["ends-at-threshold", "loss-falls"]),
+        ]
+    },
+}
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_what_is_wrong_is_found(name):
+    control = CONTROLS[name]
+    ideal = ideal_verdicts(control.table)
+    found = verdicts(control.table, control.wrong(IDEAL[control.table]()))
+    assert {ideal[claim] for claim in control.fails} == {"holds"}
+    assert {claim: found[claim] for claim in control.fails} == dict.fromkeys(control.fails, "fails")
+
+
+STATEMENTS = [statement.id for statement in theorems.STATEMENTS]
+
+
+@pytest.fixture(scope="module")
+def examined():
+    """Each statement at depth 2, in the invariant set or what else it asks for."""
+    return pd.DataFrame([vars(theorems.examine(statement, 2, 60, 0)) for statement in theorems.STATEMENTS])
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_a_statement_fails_on_points_that_break_an_assumption(name, examined):
+    broken = examined.assign(violations=examined["outside_violations"])
+    assert verdicts("theorems", examined)[name] == "holds"
+    assert verdicts("theorems", broken)[name] == "fails"
+
+
+def test_each_claim_has_a_control():
+    controlled = {claim for control in CONTROLS.values() for claim in control.fails}
+    assert controlled | set(STATEMENTS) == {claim.id for claim in claims.CLAIMS}
+
+
+# The same on gradient descent itself: a scalar network of depth 4 (figure 2) and of depth 2 (figure 1).
+
+STARTS = {"figure02": ([3.4, 1.9, 0.39, 0.36], 0.2), "figure01": ([2.072, 0.386], 0.5)}
+
+
+def descend(w, eta, *, gfs=scalar.gfs_sharpness):
+    """Gradient descent until the loss is 1e-8 or above 1e6, with ``gfs`` in the place of the GFS sharpness."""
+    path = [np.asarray(w)]
+    while 1e-8 < scalar.loss(path[-1]) < 1e6 and len(path) < 3000:
+        path.append(scalar.gd_step(path[-1], eta))
+    iterates = np.array(path)
+    loss = scalar.loss(iterates)
+    status = "diverged" if loss[-1] >= 1e6 else "converged" if loss[-1] <= 1e-8 else "out of iterations"
+    table = run_table(gfs(iterates), scalar.sharpness(iterates), loss, status)
+    return table.assign(learning_rate=eta, threshold=2 / eta)
+
+
+@pytest.mark.parametrize("figure", STARTS)
+def test_gradient_descent_fulfils_the_claims(figure):
+    assert set(verdicts(figure, descend(*STARTS[figure])).values()) == {"holds"}
+
+
+def test_a_step_size_past_stability():
+    w, eta = STARTS["figure02"]
+    table = descend(w, 2.5 * eta)
+    assert table["status"].iloc[-1] == "diverged"
+    found = verdicts("figure02", table)
+    fails = {"scalar-ends-below", "scalar-ends-close", "scalar-loss-converges", "final-sharpness-below"}
+    assert {found[name] for name in fails} == {"fails"}
+    # Of a run that blew up there is no edge of stability to speak of.
+    assert found["scalar-loss-oscillates"] == "not attempted"
+
+
+def test_a_step_size_far_below_stability():
+    w, eta = STARTS["figure02"]
+    found = verdicts("figure02", descend(w, eta / 5))
+    assert {found[name] for name in ("scalar-starts-above", "scalar-ends-close", "final-sharpness-close")} == {"fails"}
+    assert found["scalar-sharpness-hovers"] == found["scalar-loss-oscillates"] == "not attempted"
+    assert found["scalar-gfs-monotone"] == "holds"  # which is true at any step size
+
+
+@pytest.mark.parametrize(("figure", "claim"), [("figure02", "scalar-gfs-monotone"), ("figure01", "scalar-plane")])
+@pytest.mark.parametrize(
+    "gfs",
+    [
+        pytest.param(scalar.sharpness, id="the sharpness itself"),
+        pytest.param(lambda w: scalar.gfs_sharpness(w * np.linspace(1, 1.2, w.shape[-1])), id="another network"),
+        pytest.param(lambda w: np.random.default_rng(1).permutation(scalar.gfs_sharpness(w)), id="other iterates"),
+    ],
+)
+def test_a_gfs_sharpness_of_something_else(figure, claim, gfs):
+    assert verdicts(figure, descend(*STARTS[figure], gfs=gfs))[claim] == "fails"
