@@ -5,9 +5,13 @@ CORES ?= all
 SNAKEMAKE := .venv/bin/snakemake
 # For `make report`, `make resume` and `make test-faults`: arguments for Snakemake, or for pytest.
 ARGS ?=
+REFERENCE := results/reference
+# For `make agreement`: the tables to compare with the reference's.
+TABLES ?= results/tables
 SPEED := scalar_speed regression_speed network_speed
 
-.PHONY: figures report resume install test test-faults test-cluster lint benchmark environment clean
+.PHONY: figures report claims agreement reference-figures reference-collect resume install test test-faults test-cluster \
+	lint benchmark environment clean
 .DEFAULT_GOAL := figures
 
 figures: install
@@ -19,6 +23,30 @@ report: install
 	$(SNAKEMAKE) --cores $(CORES) $(ARGS) -- all report_pages
 	$(SNAKEMAKE) $(ARGS) --report results/report.html --report-stylesheet workflow/report/narrow.css -- all report_pages
 	@echo "Done: results/report.html."
+
+# The claims of the last run with their verdicts; judges them first if nothing has.
+claims: results/claims.json
+	@.venv/bin/python -m gfs.claims results/claims.json
+
+results/claims.json: | .venv/installed
+	$(SNAKEMAKE) --cores $(CORES) claims
+
+# Figures and claims of the reference results, from their tables alone.
+reference-figures: install
+	$(SNAKEMAKE) --snakefile workflow/redraw.smk --cores $(CORES) --forceall \
+		--configfile config/paper.yaml config/reference.yaml
+	@echo "Done: the figures are in figures/reference/, the claims in results/reference/claims.md."
+
+# After a default run: its tables become part of the reference results, and README.md's table of claims that of both.
+reference-collect: install
+	$(SNAKEMAKE) --cores $(CORES) --forcerun reference_collect -- reference_collect
+	$(MAKE) reference-figures
+	.venv/bin/python -m gfs.claims --readme README.md $(REFERENCE)/claims-default.json $(REFERENCE)/claims.json
+
+# Does a run of one's own agree with the reference results? Of config/reference.yaml in another checkout:
+# `make agreement TABLES=other/results/reference/tables`.
+agreement: install
+	@.venv/bin/python -m gfs.agreement $(TABLES) $(REFERENCE)/tables
 
 # After Snakemake was killed: `make resume ARGS="figure06 --configfile my.yaml"` goes on with that command.
 resume: install
@@ -48,8 +76,9 @@ lint: install
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
-	.venv/bin/snakefmt --check Snakefile workflow/rules
+	.venv/bin/snakefmt --check Snakefile workflow
 	$(SNAKEMAKE) --lint
+	$(SNAKEMAKE) --lint --snakefile workflow/redraw.smk
 
 # The pages of docs/ and the documentation of the package, in docs/_build/html; a warning is an error.
 .PHONY: docs

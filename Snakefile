@@ -21,6 +21,12 @@ include: "workflow/rules/report.smk"
 include: "workflow/rules/speed.smk"
 
 
+# The reference scale itself needs no collecting.
+if os.path.normpath(RESULTS) != REFERENCE:
+
+    include: "workflow/rules/reference.smk"
+
+
 rule all:
     default_target: True
     input:

@@ -118,6 +118,14 @@ def test_one_violation_fails_a_statement(examined, statement):
     assert sum(verdict == "fails" for verdict in found.values()) == 1
 
 
+def test_tables_of_before_a_statement_was_there_say_what_to_run(examined):
+    older = examined[examined["statement"] != "lemma-F.1"]
+    rows = {row["id"]: row for row in claims.evaluate(claims.CLAIMS, {"theorems": ("t.parquet", older)}, "test")}
+    assert rows["lemma-F.1"]["verdict"] == "not attempted"
+    assert "--forcerun theorems" in rows["lemma-F.1"]["note"]
+    assert rows["lemma-F.2"]["verdict"] == "holds"
+
+
 def test_the_note_shows_points_margin_and_a_counterexample(examined):
     table = {"theorems": ("t.parquet", examined)}
     rows = {row["id"]: row for row in claims.evaluate(claims.CLAIMS, table, "test")}

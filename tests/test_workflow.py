@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import browser
 import pandas as pd
 import pytest
 import yaml
-from project import TINY
+from project import TINY, copy_project
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -187,6 +188,31 @@ def test_claims_have_the_promised_keys(finished):
             assert (finished.folder / claim["source"]).exists()
     table = (finished.folder / "results/claims.md").read_text()
     assert all(claim["id"] in table for claim in claims)
+
+
+def test_collected_tables_are_enough_to_draw_and_judge_from(finished, tmp_path):
+    collected = finished.snakemake("reference_collect")
+    assert collected.returncode == 0, collected.stdout + collected.stderr
+    kept = finished.folder / "results/reference"
+    assert (kept / "claims-tiny.json").read_text() == (finished.folder / "results/claims.json").read_text()
+    ours, theirs = (files.read_table(folder / "regression/runs/0.parquet") for folder in (kept, kept.parent))
+    pd.testing.assert_frame_equal(ours, theirs.drop(columns="loss"))
+    # In a folder of nothing else.
+    elsewhere = copy_project(tmp_path / "elsewhere")
+    shutil.copytree(kept, elsewhere.folder / "results/reference")
+    change = tmp_path / "change.yaml"
+    change.write_text(yaml.safe_dump({"directories": {"results": "results/reference", "figures": "drawn"}}))
+    overlays = ["--configfile", str(TINY), str(change)]
+    drawn = elsewhere.run("--snakefile", "workflow/redraw.smk", *overlays, "--", "figure05", "claims")
+    assert drawn.returncode == 0, drawn.stdout + drawn.stderr
+    assert (elsewhere.folder / "drawn/figure05.svg").read_bytes() == (
+        finished.folder / "figures/figure05.svg"
+    ).read_bytes()
+    verdicts = [
+        {row["id"]: row["verdict"] for row in json.loads((folder / "claims.json").read_text())}
+        for folder in (elsewhere.folder / "results/reference", finished.folder / "results")
+    ]
+    assert verdicts[0] == verdicts[1]
 
 
 def test_nothing_is_left_to_do(finished):

@@ -93,11 +93,19 @@ def sidecar(path: str | Path) -> Path:
     return Path(path).with_suffix(".json")
 
 
-def write_table(path: str | Path, table: pd.DataFrame, provenance: Mapping[str, Any]) -> None:
-    """Write ``table`` as Parquet with its sidecar."""
+def write_table(path: str | Path, table: pd.DataFrame, provenance: Mapping[str, Any], *, compact: bool = False) -> None:
+    """Write ``table`` as Parquet with its sidecar; ``compact`` in half the room, at ten times the time."""
     with whole_file(path) as temporary:
-        table.to_parquet(temporary, index=False)
+        table.to_parquet(temporary, index=False, **(_compact(table) if compact else {}))
     _write_sidecar(path, provenance)
+
+
+def _compact(table: pd.DataFrame) -> dict[str, Any]:
+    """Return how the columns are kept: of numbers along a run, the bytes of one place are alike."""
+    encodings = {"f": "BYTE_STREAM_SPLIT", "i": "DELTA_BINARY_PACKED"}
+    numbers = {name: encodings[kind.kind] for name, kind in table.dtypes.items() if kind.kind in encodings}
+    words = [name for name in table if name not in numbers]
+    return {"compression": "zstd", "compression_level": 19, "column_encoding": numbers, "use_dictionary": words}
 
 
 def read_table(path: str | Path) -> pd.DataFrame:

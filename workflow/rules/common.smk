@@ -6,8 +6,11 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+# Of the project, whichever Snakefile includes this.
+ROOT = Path(str(workflow.current_basedir)).parents[1]
+
 # The package is importable here and in cluster jobs even where it is not installed.
-sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
+sys.path.insert(0, str(ROOT / "workflow"))
 
 import mending
 from gfs import configuration, yaml_files
@@ -30,7 +33,7 @@ configfile: "config.yaml"
 
 
 try:
-    configuration.check(config, Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")
+    configuration.check(config, ROOT / "workflow/schemas/config.schema.yaml")
 except configuration.ConfigurationError as error:
     raise WorkflowError(str(error))
 
@@ -39,14 +42,16 @@ FIGURES = config["directories"]["figures"]
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 EXECUTION = config["execution"]
-PACKAGE = os.path.relpath(Path(workflow.basedir) / "workflow/gfs")
+PACKAGE = os.path.relpath(ROOT / "workflow/gfs")
 STYLE = f"{PACKAGE}/plotting.py"
 CLAIMS = sorted(str(path) for path in Path(PACKAGE).glob("claims/*.py"))
-CAPTIONS = os.path.relpath(Path(workflow.basedir) / "workflow/report")
-ENVIRONMENT = Path(workflow.basedir) / "envs/gfs.yaml"
+CAPTIONS = os.path.relpath(ROOT / "workflow/report")
+ENVIRONMENT = ROOT / "envs/gfs.yaml"
 
 RUN = f"{RESULTS}/runs/{{experiment}}/{{run}}"
 SCALAR = f"{RESULTS}/scalar"
+# Kept in version control.
+REFERENCE = "results/reference"
 
 
 def one_of(names):
@@ -201,3 +206,10 @@ def claim_tables():
         "stable_set": f"{SCALAR}/stable_set/products.parquet",
         "theorems": expand(f"{SCALAR}/theorems/depth{{depth}}.parquet", depth=config["scalar"]["theorems"]["depths"]),
     }
+
+
+def reference_tables():
+    """The tables that figures and claims are made from, by where they are kept."""
+    made_from = {path for name in [*configuration.FIGURES, "claims"] for path in getattr(rules, name).input}
+    tables = sorted(path for path in made_from if path.endswith(".parquet"))
+    return {f"{REFERENCE}/{os.path.relpath(path, RESULTS)}": path for path in tables}

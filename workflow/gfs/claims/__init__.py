@@ -6,7 +6,8 @@ an end, a sharpness that never came to 2/eta), the verdict is ``not attempted`` 
 """
 
 from gfs.claims import networks, regression, scalar
-from gfs.claims.claim import Claim, evaluate, markdown
+from gfs.claims.claim import Claim, evaluate
+from gfs.claims.printing import markdown
 
 CLAIMS: tuple[Claim, ...] = (*scalar.CLAIMS, *regression.CLAIMS, *networks.CLAIMS)
 

@@ -97,6 +97,7 @@ def _evaluated(claim: Claim, tables: Mapping[str, tuple[str | Path, pd.DataFrame
     remark = claim.remark(table) if claim.remark else None
     reasons = [*without_numbers(table)]
     if math.isnan(measured):
+        reasons = [*([remark] if remark else []), *reasons]
         remark = "the results leave nothing to judge it by"
     return row | {
         "expected": f"{claim.relation} {claim.expected:g}",
@@ -126,28 +127,3 @@ def without_numbers(table: pd.DataFrame) -> Iterator[str]:
         if len(missing):
             kinds = ", ".join(f"{status}: {count}" for status, count in missing.value_counts().items())
             yield f"no GFS sharpness at {len(missing)} of {len(found)} iterates ({kinds})"
-
-
-def markdown(results: list[dict[str, Any]]) -> str:
-    """Return the claims as a Markdown table."""
-    count = {verdict: sum(row["verdict"] == verdict for row in results) for verdict in ("holds", "fails")}
-    attempted = count["holds"] + count["fails"]
-    lines = [
-        "# Claims",
-        "",
-        f"Scale: {results[0]['scale'] if results else 'none'}. Of {len(results)} claims {attempted} were attempted: "
-        f"{count['holds']} hold, {count['fails']} fail.",
-        "",
-        "| id | from | statement | expected | measured | tolerance | verdict | note |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for row in results:
-        cells = [row["id"], row["figure"], row["statement"], _cell(row["expected"]), _cell(row["measured"])]
-        lines.append("| " + " | ".join([*cells, _cell(row["tolerance"]), row["verdict"], _cell(row["note"])]) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,59 @@
+"""``python -m gfs.claims results/claims.json``: the claims of a run with their verdicts, for a terminal.
+
+``python -m gfs.claims --readme README.md A.json B.json`` writes the summary of two scales into README.md instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from gfs.claims import printing
+from gfs.errors import UserError
+
+
+def main(arguments: list[str]) -> int:
+    """Print or write what is asked for; return 0."""
+    parser = argparse.ArgumentParser(
+        prog="python -m gfs.claims", description="The claims of a run with their verdicts."
+    )
+    parser.add_argument("claims", type=Path, nargs="+", help="what the rule claims wrote, such as results/claims.json")
+    parser.add_argument(
+        "--readme", type=Path, metavar="PAGE", help="write a summary into this page, between its markers"
+    )
+    chosen = parser.parse_args(arguments)
+    scales = [read(path) for path in chosen.claims]
+    if chosen.readme:
+        if not chosen.readme.is_file():
+            raise UserError(f"there is no page {chosen.readme}")
+        printing.update(chosen.readme, scales)
+    else:
+        print("\n\n".join(printing.aligned(results) for results in scales))
+    return 0
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Read the claims that a run wrote.
+
+    Raises:
+        UserError: the file is missing or is not what a run writes.
+    """
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        if not (rows and all({"id", "verdict", "measured"} <= set(row) for row in rows)):
+            raise ValueError("it holds no claims")
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(
+            f"cannot read the claims {path}: {error}; `snakemake claims` writes results/claims.json"
+        ) from error
+    return list(rows)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except UserError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,150 @@
+"""The claims as a page of Markdown, as a table for a terminal, and as the summary in README.md."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gfs.errors import UserError
+from gfs.files import whole_file
+
+Row = Mapping[str, Any]
+
+_KINDS = {"Theorem": "theorems", "Lemma": "lemmas", "Equation": "equations"}
+_OTHERS = "other text"
+
+BEGIN, END = "<!-- claims:begin -->", "<!-- claims:end -->"
+
+
+def markdown(results: Sequence[Row]) -> str:
+    """Return the claims as a page of Markdown, each with its statement and note."""
+    lines = [
+        "# Claims",
+        "",
+        _counted(results),
+        "",
+        "| id | from | statement | expected | measured | tolerance | verdict | note |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in results:
+        cells = [row["id"], row["figure"], row["statement"], _cell(row["expected"]), _cell(row["measured"])]
+        lines.append("| " + " | ".join([*cells, _cell(row["tolerance"]), row["verdict"], _cell(row["note"])]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def aligned(results: Sequence[Row]) -> str:
+    """Return the claims in columns for a terminal; below them what is said by those that do not hold, and why."""
+    table = [("id", "verdict", "expected", "measured", "from")]
+    table += [(row["id"], row["verdict"], expected(row), _cell(row["measured"]), row["figure"]) for row in results]
+    widths = [max(len(cells[i]) for cells in table) for i in range(len(table[0]))]
+    padded = ("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) for cells in table)
+    lines = [line.rstrip() for line in padded]
+    for row in results:
+        if row["verdict"] != "holds":
+            lines += ["", f"{row['id']} ({row['figure']}): {row['verdict']}", f"    {row['statement']}"]
+            lines += [f"    {row['note']}"] if row["note"] else []
+    return "\n".join([*lines, "", _counted(results)])
+
+
+def expected(row: Row) -> str:
+    """Return the relation that a claim asks for, its tolerance included; empty where nothing measures it."""
+    if row["expected"] is None:
+        return ""
+    sign = {"<": "+", ">": "-", "=": "±"}[row["expected"][0]]
+    return row["expected"] + (f" {sign} {_cell(row['tolerance'])}" if row["tolerance"] else "")
+
+
+def summary(scales: Sequence[Sequence[Row]]) -> str:
+    """Return a Markdown table of how many claims of each figure and kind of statement hold, a column per scale.
+
+    Below it stand those that do not hold, with their numbers. The scales have the same claims.
+    """
+    groups = sorted({group(row) for row in scales[0]}, key=_place)
+    names = [_scale(results) for results in scales]
+    lines = ["| from | claims | " + " | ".join(names) + " |", "|---|---|" + "---|" * len(scales)]
+    for name in groups:
+        parts = [[row for row in results if group(row) == name] for results in scales]
+        lines.append(f"| {name} | {len(parts[0])} | " + " | ".join(_verdicts(part) for part in parts) + " |")
+    lines.append(f"| all | {len(scales[0])} | " + " | ".join(_verdicts(results) for results in scales) + " |")
+    rest = [row for results in scales for row in results if row["verdict"] != "holds"]
+    return "\n".join([*lines, *(["", "What does not hold:", ""] if rest else []), *map(_item, rest)])
+
+
+def group(row: Row) -> str:
+    """Return what a claim is counted with: its figure, or the kind of statement that it is."""
+    number = re.match(r"\d+", row["figure"])
+    if number:
+        return f"figure {number[0]}"
+    kind = row["figure"].split(" ")[0]
+    return _KINDS.get(kind, _OTHERS)
+
+
+def _place(name: str) -> tuple[int, int]:
+    """Figures in their order, then the other groups in theirs."""
+    if name.startswith("figure "):
+        return 0, int(name.removeprefix("figure "))
+    return 1, [*_KINDS.values(), _OTHERS].index(name)
+
+
+def with_summary(page: str, text: str) -> str:
+    """Return a page with ``text`` between its markers.
+
+    Raises:
+        UserError: the page has no such place.
+    """
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise UserError(f"no place for the claims: the page needs {BEGIN} and, further down, {END}")
+    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
+
+
+def update(path: Path, scales: Sequence[Sequence[Row]]) -> None:
+    """Write the summary into the page at ``path``."""
+    page = with_summary(path.read_text(encoding="utf-8"), summary(scales))
+    with whole_file(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def _scale(results: Sequence[Row]) -> str:
+    return f"scale {results[0]['scale']}"
+
+
+def _item(row: Row) -> str:
+    """A claim that does not hold, in one item of a list."""
+    # To more digits than in a table: it may be next to what is allowed.
+    number = f"{_cell(row['measured'], 6)}, expected {expected(row)}" if row["measured"] is not None else _reason(row)
+    return f"- {_scale([row])}, {group(row)}: `{row['id']}` {row['verdict']}: {number}"
+
+
+def _reason(row: Row) -> str:
+    """Why a claim is not judged: its note's first part, the rest of which is for the page of claims."""
+    return str(row["note"]).partition(";")[0]
+
+
+def _count(results: Iterable[Row]) -> dict[str, int]:
+    verdicts = [row["verdict"] for row in results]
+    return {verdict: verdicts.count(verdict) for verdict in ("holds", "fails", "not attempted")}
+
+
+def _counted(results: Sequence[Row]) -> str:
+    count = _count(results)
+    attempted = count["holds"] + count["fails"]
+    held = f"{count['holds']} hold, {count['fails']} {'fails' if count['fails'] == 1 else 'fail'}"
+    scale = results[0]["scale"] if results else "none"
+    return f"Scale: {scale}. Of {len(results)} claims {attempted} were attempted: {held}."
+
+
+def _verdicts(results: Sequence[Row]) -> str:
+    count = _count(results)
+    said = {"holds": "hold", "fails": "**fail**", "not attempted": "not attempted"}
+    return ", ".join(f"{count[verdict]} {words}" for verdict, words in said.items() if count[verdict])
+
+
+def _cell(value: Any, digits: int = 4) -> str:
+    if value is None:
+        return ""
+    # Infinity is a word in JSON.
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
