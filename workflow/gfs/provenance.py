@@ -27,7 +27,6 @@ PACKAGES = (
     "torch",
     "torchvision",
     "matplotlib",
-    "seaborn",
 )
 
 
