@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-import seaborn
 from matplotlib.colors import to_rgba
 
 from gfs import plotting
@@ -76,7 +75,3 @@ def test_first_run_of_several(run):
     chosen = plotting.single_run(several)
     assert set(chosen["learning_rate"]) == {0.1}
     assert list(chosen["iteration"]) == list(range(len(run)))
-
-
-def test_the_palette_is_seaborn_s():
-    assert list(plotting._PALETTE) == list(seaborn.color_palette("colorblind").as_hex())

@@ -19,6 +19,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -54,10 +55,7 @@ _MISSING = {
     "not finite": "flow not finite",
 }
 
-# Seaborn's palette "colorblind", written out: to import it takes two seconds, for each figure.
-_PALETTE = (
-    "#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9"
-)  # fmt: skip
+_PALETTE = sns.color_palette("colorblind")
 SHARPNESS_COLOUR = _PALETTE[0]
 GFS_COLOUR = _PALETTE[1]
 THRESHOLD_LINE: Any = {"color": "black", "linestyle": (0, (4, 2)), "linewidth": 0.8}

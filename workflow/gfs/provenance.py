@@ -27,6 +27,7 @@ PACKAGES = (
     "torch",
     "torchvision",
     "matplotlib",
+    "seaborn",
 )
 
 
