@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
 
 import mending
-from gfs import configuration, yaml_files
+from gfs import configuration, variants, yaml_files
 from gfs.checkpoints import checkpoint_files
 from gfs.errors import UserError
 
