@@ -3,14 +3,16 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tarfile
 from contextlib import contextmanager
 
 import pandas as pd
 import pytest
 import yaml
-from project import TINY
+from project import TINY, make_checkout
 
 from gfs import checkpoints, configuration, files
 
@@ -251,6 +253,48 @@ def test_a_new_learning_rate_keeps_the_runs_there_are(finished, tmp_path):
     planned = planned_after(finished, tmp_path, change)
     assert {"train", "collect_run", "collect", "figure06", "claims"} <= planned
     assert not planned & {"image_data", "gaussian_data", "figure02", "figure05"}
+
+
+def test_an_archive_draws_its_figures_again_without_training(finished, tmp_path):
+    checkout = tmp_path / "checkout"
+    left_out = shutil.ignore_patterns(".snakemake", "checkpoints", "__pycache__")
+    shutil.copytree(finished.folder, checkout, symlinks=True, ignore=left_out)
+    make_checkout(checkout)
+    written = subprocess.run(
+        [sys.executable, "workflow/archive.py", "--configfile", "tests/tiny.yaml"],
+        cwd=checkout, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert written.returncode == 0, written.stderr
+    with tarfile.open(checkout / written.stdout.strip()) as packed:
+        packed.extractall(tmp_path, filter="data")
+    (folder,) = tmp_path.glob("gfs-sharpness-*-tiny-*")
+    assert not list(folder.rglob("*.safetensors"))
+
+    def redraw(arguments, *variables):
+        """Run the archive's own target, with this Python's Snakemake."""
+        environment = {key: value for key, value in os.environ.items() if key != "MAKEFLAGS"}
+        command = [
+            "make",
+            "--old-file=.venv/installed",
+            f"SNAKEMAKE={sys.executable} -m snakemake",
+            "CORES=1",
+            "redraw",
+        ]
+        arguments = f"ARGS=--configfile tests/tiny.yaml {arguments}"
+        done = subprocess.run(
+            [*command, arguments, *variables], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    planned = re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):$", redraw("--dry-run"), re.MULTILINE)
+    assert sorted(planned) == sorted([*FIGURES, "claims"])
+    drawn = [f"figures/figure09.{suffix}" for suffix in ("pdf", "png", "svg")]
+    for name in drawn:
+        (folder / name).unlink()
+    redraw("", "DRAWN=figure09")
+    for name in [*drawn, "results/figures/figure09.parquet"]:
+        assert (folder / name).read_bytes() == (finished.folder / name).read_bytes()
 
 
 def test_divergence_is_recorded_and_drawn_not_a_crash(fresh, tmp_path):
