@@ -15,6 +15,7 @@ import yaml
 from project import TINY, make_checkout
 
 from gfs import checkpoints, configuration, files
+from gfs import variants as sensitivity_variants
 
 FIGURES = list(configuration.FIGURES)
 NETWORKS = {"figure06", "figure12", "figure13"}
@@ -253,6 +254,23 @@ def test_a_new_learning_rate_keeps_the_runs_there_are(finished, tmp_path):
     planned = planned_after(finished, tmp_path, change)
     assert {"train", "collect_run", "collect", "figure06", "claims"} <= planned
     assert not planned & {"image_data", "gaussian_data", "figure02", "figure05"}
+
+
+def test_each_variant_of_the_sensitivity_is_a_job_that_depends_on_its_own_values(fresh, tmp_path):
+    table = "results/sensitivity/variants/scalar/ours.parquet"
+    result = fresh.snakemake(table)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert set(pd.read_parquet(fresh.folder / table)["study"]) == {"scalar"}
+    variants = len(list(sensitivity_variants.variants(yaml.safe_load((fresh.folder / "config.yaml").read_text()))))
+
+    def jobs(change):
+        overlay = tmp_path / "change.yaml"
+        overlay.write_text(yaml.safe_dump(change))
+        done = fresh.run("--dry-run", "--configfile", str(TINY), str(overlay), "--", "sensitivity")
+        return int(re.search(r"^sensitivity_variant\s+(\d+)$", done.stdout + done.stderr, re.MULTILINE)[1])
+
+    assert jobs({"data": {"gaussian": {"mean": 0.5}}}) == variants - 1
+    assert jobs({"experiments": {"scalar-depth4": {"learning_rates": [0.19]}}}) == variants
 
 
 def test_an_archive_draws_its_figures_again_without_training(finished, tmp_path):

@@ -188,3 +188,25 @@ def claim_tables():
         "stable_set": f"{SCALAR}/stable_set/products.parquet",
         "theorems": expand(f"{SCALAR}/theorems/depth{{depth}}.parquet", depth=config["scalar"]["theorems"]["depths"]),
     }
+
+
+# The variants of the sensitivity studies, by study and name.
+VARIANTS = {(variant.study, variant.name): variant for variant in variants.variants(config)}
+
+
+def variant_of(wildcards):
+    return VARIANTS[wildcards.study, wildcards.variant]
+
+
+def table_of_study(wildcards):
+    return config["sensitivity"][wildcards.study]["table"]
+
+
+def variant_made_from(wildcards):
+    return configuration.made_from(variant_of(wildcards).configuration(config), table_of_study(wildcards))
+
+
+def variant_downloads(wildcards):
+    data_sets = [run["parameters"].get("data_set") for run in variant_made_from(wildcards).get("runs", [])]
+    wanted = any(settings and configuration.downloads(settings) for settings in data_sets)
+    return config["directories"]["downloads"] if wanted else None

@@ -1,29 +1,9 @@
 # What the conclusions do with other values than ours: a job per variant. Not part of `all`: minutes that no figure needs.
 
-VARIANTS = {(variant.study, variant.name): variant for variant in variants.variants(config)}
-
 
 wildcard_constraints:
-    study=one_of({study for study, _ in VARIANTS}),
-    variant=one_of({name for _, name in VARIANTS}),
-
-
-def variant_of(wildcards):
-    return VARIANTS[wildcards.study, wildcards.variant]
-
-
-def table_of_study(wildcards):
-    return config["sensitivity"][wildcards.study]["table"]
-
-
-def variant_made_from(wildcards):
-    return configuration.made_from(variant_of(wildcards).configuration(config), table_of_study(wildcards))
-
-
-def variant_downloads(wildcards):
-    data_sets = [run["parameters"].get("data_set") for run in variant_made_from(wildcards).get("runs", [])]
-    wanted = any(settings and configuration.downloads(settings) for settings in data_sets)
-    return config["directories"]["downloads"] if wanted else None
+    study=one_of(sorted({study for study, _ in VARIANTS})),
+    variant=one_of(sorted({name for _, name in VARIANTS})),
 
 
 rule sensitivity_variant:
