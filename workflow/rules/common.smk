@@ -6,8 +6,11 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+# The folder that all is in, from its own Snakefile and from workflow/Snakefile alike.
+ROOT = Path(workflow.basedir)
+ROOT = ROOT.parent if (ROOT / "rules").is_dir() else ROOT
 # The package is importable here and in cluster jobs even where it is not installed.
-sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
+sys.path.insert(0, str(ROOT / "workflow"))
 
 import mending
 from gfs import configuration, variants, yaml_files
@@ -29,7 +32,7 @@ configfile: "config.yaml"
 
 
 try:
-    configuration.check(config, Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")
+    configuration.check(config, ROOT / "workflow/schemas/config.schema.yaml")
 except configuration.ConfigurationError as error:
     raise WorkflowError(str(error))
 
@@ -38,10 +41,10 @@ FIGURES = config["directories"]["figures"]
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 EXECUTION = config["execution"]
-PACKAGE = os.path.relpath(Path(workflow.basedir) / "workflow/gfs")
+PACKAGE = os.path.relpath(ROOT / "workflow/gfs")
 STYLE = f"{PACKAGE}/plotting.py"
 CLAIMS = sorted(str(path) for path in Path(PACKAGE).glob("claims/*.py"))
-ENVIRONMENT = Path(workflow.basedir) / "envs/gfs.yaml"
+ENVIRONMENT = ROOT / "envs/gfs.yaml"
 
 RUN = f"{RESULTS}/runs/{{experiment}}/{{run}}"
 SCALAR = f"{RESULTS}/scalar"
