@@ -66,7 +66,7 @@ def test_networks_at_the_paper_s_scale_get_more(rule):
 
 
 def test_all_that_the_default_scale_runs_was_measured():
-    not_in_all = set(re.findall(r"^rule (\w+):", RULES["speed.smk"], re.MULTILINE))
+    not_in_all = set(re.findall(r"^rule (\w+):", RULES["speed.smk"] + RULES["sensitivity.smk"], re.MULTILINE))
     assert set(MEASURED.index) == names(r"^(?:rule|checkpoint) (\w+):") - not_in_all
     assert f"{MEASURED['jobs'].sum()}" in (ROOT / "results/speed/resources.md").read_text()
 

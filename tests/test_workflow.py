@@ -273,6 +273,24 @@ def test_each_variant_of_the_sensitivity_is_a_job_that_depends_on_its_own_values
     assert jobs({"experiments": {"scalar-depth4": {"learning_rates": [0.19]}}}) == variants
 
 
+def test_resources_are_of_each_rule_and_of_each_figure_with_what_is_behind_it(finished):
+    result = finished.snakemake("resources")
+    assert result.returncode == 0, result.stdout + result.stderr
+    results = finished.folder / "results"
+    rules = pd.read_parquet(results / "speed/resources.parquet").set_index("rule")
+    figures = json.loads((results / "speed/resources.json").read_text())["figures"]
+    page = (results / "speed/resources.md").read_text()
+    shutil.rmtree(results / "speed")
+    assert (rules.loc[["train", "gfs_sharpness", "figure05"], "disk_mb"] > 0.001).all()
+    jobs = {row["figure"]: row["jobs"] for row in figures}
+    assert sorted(jobs) == sorted(FIGURES)
+    # Data, training, a table of each batch of checkpoints, collected twice, and drawn.
+    batches = len(list((results / "runs/fc-relu-digits").glob("*/gfs/*.parquet")))
+    assert jobs["figure12"] == 1 + 1 + batches + 2 + 1
+    assert jobs["figure03"] == 2
+    assert all(f"| {figure} | {count} |" in page for figure, count in jobs.items())
+
+
 def test_an_archive_draws_its_figures_again_without_training(finished, tmp_path):
     checkout = tmp_path / "checkout"
     left_out = shutil.ignore_patterns(".snakemake", "checkpoints", "__pycache__")

@@ -193,6 +193,15 @@ def claim_tables():
     }
 
 
+def outputs_of_rules():
+    """The patterns of what each rule makes, and of its benchmark."""
+    return {
+        made_by.name: {"outputs": [str(output) for output in made_by.output], "benchmark": str(made_by.benchmark)}
+        for made_by in workflow.rules
+        if made_by.benchmark
+    }
+
+
 # The variants of the sensitivity studies, by study and name.
 VARIANTS = {(variant.study, variant.name): variant for variant in variants.variants(config)}
 
