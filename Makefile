@@ -3,16 +3,22 @@
 SHELL := /bin/sh
 CORES ?= all
 SNAKEMAKE := .venv/bin/snakemake
-# For `make resume` and `make test-faults`: arguments for Snakemake, or for pytest.
+# For `make report`, `make resume` and `make test-faults`: arguments for Snakemake, or for pytest.
 ARGS ?=
 SPEED := scalar_speed regression_speed network_speed
 
-.PHONY: figures resume install test test-faults test-cluster lint benchmark archive redraw deviations environment clean
+.PHONY: figures report resume install test test-faults test-cluster lint benchmark archive redraw deviations environment clean
 .DEFAULT_GOAL := figures
 
 figures: install
 	$(SNAKEMAKE) --cores $(CORES)
 	@echo "Done: the figures are in figures/, the claims in results/claims.md."
+
+# One HTML file with every figure, what it shows, the claims about it, the configuration and how long all took.
+report: install
+	$(SNAKEMAKE) --cores $(CORES) $(ARGS) -- all report_pages
+	$(SNAKEMAKE) $(ARGS) --report results/report.html --report-stylesheet workflow/report/narrow.css -- all report_pages
+	@echo "Done: results/report.html."
 
 # After Snakemake was killed: `make resume ARGS="figure06 --configfile my.yaml"` goes on with that command.
 resume: install
@@ -45,6 +51,17 @@ lint: install
 	.venv/bin/snakefmt --check Snakefile workflow/Snakefile workflow/rules
 	$(SNAKEMAKE) --lint
 
+# The pages of docs/ and the documentation of the package, in docs/_build/html; a warning is an error.
+.PHONY: docs
+docs: .venv/docs
+	.venv/bin/python -m sphinx --fail-on-warning --keep-going --fresh-env --quiet docs docs/_build/html
+	@echo "Done: docs/_build/html/index.html"
+
+# What only that needs. `make install` takes it away again when the lock changes, and this puts it back.
+.venv/docs: .venv/installed
+	uv=$$(envs/uv.sh) && "$$uv" sync --locked --group docs
+	@touch $@
+
 # Speed, side by side in one run. Leave the machine alone meanwhile.
 benchmark: install
 	$(SNAKEMAKE) --cores $(CORES) --forcerun $(SPEED) -- $(SPEED)
@@ -69,5 +86,6 @@ environment: uv.lock
 	UV=$$(envs/uv.sh) envs/generate.sh
 
 clean:
+	rm -rf docs/_build docs/api
 	rm -rf results/sensitivity/variants results/data results/runs results/scalar results/regression results/tables results/figures results/logs results/benchmarks
 	rm -f results/claims.json results/claims.md figures/figure*

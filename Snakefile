@@ -4,6 +4,9 @@ from snakemake.utils import min_version
 min_version("9.20")
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/ending.smk"
 include: "workflow/rules/data.smk"
@@ -15,6 +18,7 @@ include: "workflow/rules/regression.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/claims.smk"
 include: "workflow/rules/sensitivity.smk"
+include: "workflow/rules/report.smk"
 include: "workflow/rules/speed.smk"
 
 

@@ -1,4 +1,4 @@
-"""What is installed where: the lock, the conda environment, the layout."""
+"""What is installed where: the lock, the conda environment, the checks before a commit, the layout."""
 
 import re
 import tomllib
@@ -27,6 +27,29 @@ def test_conda_environment_agrees_with_the_lock():
 def test_lock_has_one_version_of_each_package():
     names = [package["name"] for package in LOCK["package"]]
     assert len(set(names)) == len(names)
+
+
+def test_the_changelog_knows_the_version():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    sections = re.findall(r"^## \[([^]]+)\]", text, re.MULTILINE)
+    assert sections[0] == "Unreleased"
+    version = PROJECT["project"]["version"]
+    # Until it is released the first version is the one that is being prepared.
+    assert sections[1:2] == [version] or f"Version {version} is in preparation" in text
+    locked = {package["name"]: package["version"] for package in LOCK["package"]}
+    assert locked["gfs-sharpness"] == version
+
+
+def test_what_is_checked_before_a_commit_is_make_lint():
+    recipe = re.search(r"^lint: .*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
+    lint = [line.replace("$(SNAKEMAKE)", ".venv/bin/snakemake") for line in recipe.split("\n\t")]
+    (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    hooks = repository["hooks"]
+    assert [hook["entry"] for hook in hooks] == [line.strip() for line in lint]
+    # The whole project at each commit, by what the lock has installed: nothing else is downloaded.
+    assert repository["repo"] == "local"
+    for hook in hooks:
+        assert (hook["language"], hook["pass_filenames"], hook["always_run"]) == ("system", False, True), hook["id"]
 
 
 def test_every_rule_has_a_script_of_its_name_and_every_figure_a_caption():

@@ -9,10 +9,13 @@ import sys
 import tarfile
 from contextlib import contextmanager
 
+import browser
 import pandas as pd
 import pytest
 import yaml
 from project import TINY, make_checkout
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
 
 from gfs import checkpoints, configuration, files
 from gfs import variants as sensitivity_variants
@@ -70,8 +73,8 @@ def test_small_run_makes_everything(finished):
 def test_number_of_gfs_jobs_follows_from_training(finished):
     folder = finished.folder / "results/runs/fc-hardtanh-digits/seed0-lr0.1"
     listed = json.loads((folder / "checkpoints/index.json").read_text())["files"]
-    assert len(listed) > 2
-    assert len(list((folder / "gfs").glob("*.parquet"))) == -(-len(listed) // 2)
+    assert len(listed) > 3
+    assert len(list((folder / "gfs").glob("*.parquet"))) == -(-len(listed) // 3)
 
 
 def test_every_result_has_its_provenance(finished):
@@ -91,6 +94,88 @@ def test_logs_show_progress_and_benchmarks_are_kept(finished):
     log = (finished.folder / "results/logs/gfs_sharpness/fc-hardtanh-digits/seed0-lr0.1/0.log").read_text()
     assert "gradients, loss" in log
     assert (finished.folder / "results/benchmarks/train/fc-hardtanh-digits/seed0-lr0.1.tsv").is_file()
+
+
+@pytest.fixture(scope="module")
+def report(finished):
+    """The report of the small pipeline, as `make report` writes it."""
+    as_html = ["--report", "results/report.html", "--report-stylesheet", "workflow/report/narrow.css"]
+    for arguments in ([], as_html):
+        result = finished.run("--configfile", str(TINY), *arguments, "--", "all", "report_pages")
+        assert result.returncode == 0, result.stdout + result.stderr
+    return finished.folder / "results/report.html"
+
+
+def test_report_in_a_browser(report):
+    """Every result is opened with its caption; nothing is asked of a network, and nothing goes wrong."""
+    with browser.browser(1400) as reader:
+        reader.get(report.as_uri())
+        results = reader.execute_script("return Object.keys(results)")
+        figures = [f"figures/figure{number:02}.svg" for number in range(1, 14)]
+        pages = [f"results/report/{page}.html" for page in ("overview", "claims", "configuration")]
+        assert sorted(results) == sorted([*figures, *pages])
+        shown = [
+            what_is_shown(reader, report, category, row)
+            for category in reader.execute_script("return Object.keys(categories)")
+            for row in range(len(results_of(reader, report, category)))
+        ]
+        assert shown.count("img") == len(figures)
+        assert shown.count("page") == len(pages)
+        # A warning there is, of Snakemake's own style sheet.
+        assert [entry for entry in reader.get_log("browser") if entry["level"] == "SEVERE"] == []
+        assert asked_for(reader) == {report.as_uri()}
+
+
+def results_of(reader, report, category):
+    """Open a category from the start; return for each of its results what shows it and what says more of it."""
+    reader.get(report.as_uri())
+    wait_for(reader, By.LINK_TEXT, category)[0].click()
+    return [row.find_elements(By.TAG_NAME, "a")[-2:] for row in wait_for(reader, By.CSS_SELECTOR, "tbody tr")]
+
+
+def what_is_shown(reader, report, category, row):
+    """Open a result and then its caption; return ``img`` or ``page``."""
+    results_of(reader, report, category)[row][1].click()
+    caption = wait_for(reader, By.CSS_SELECTOR, "li.prose")[0].text
+    assert len(caption) > 50
+    if category in ("Networks", "Scalar networks", "Squared regression"):
+        assert "the paper's statement" in caption
+    results_of(reader, report, category)[row][0].click()
+    (element,) = wait_for(reader, By.CSS_SELECTOR, "div.grow img, div.grow iframe, div.grow object, div.grow embed")
+    if element.tag_name != "img":
+        return "page"
+    WebDriverWait(reader, 10).until(lambda _: element.get_property("naturalWidth") > 100)
+    assert element.is_displayed()
+    return "img"
+
+
+def wait_for(reader, by, what):
+    return WebDriverWait(reader, 10).until(lambda _: reader.find_elements(by, what))
+
+
+def asked_for(reader):
+    """Every address that was asked for, but for what the file itself has in it."""
+    messages = [json.loads(entry["message"])["message"] for entry in reader.get_log("performance")]
+    sent = [
+        message["params"]["request"]["url"] for message in messages if message["method"] == "Network.requestWillBeSent"
+    ]
+    return {url.partition("#")[0] for url in sent if not url.startswith(("data:", "blob:", "about:", "chrome:"))}
+
+
+@pytest.mark.parametrize("width", [1400, 400])
+@pytest.mark.parametrize("page", ["overview", "claims", "configuration"])
+def test_pages_of_the_report_on_a_wide_and_a_narrow_screen(report, page, width):
+    path = report.parent / f"report/{page}.html"
+    with browser.browser(width) as reader:
+        reader.get(path.as_uri())
+        pictures = reader.find_elements(By.TAG_NAME, "img")
+        assert len(pictures) == (13 if page == "overview" else 0)
+        for picture in pictures:
+            assert picture.get_property("naturalWidth") > 100
+            assert 100 < picture.size["width"] <= width
+        assert reader.execute_script("return document.documentElement.scrollWidth") <= width
+        assert reader.get_log("browser") == []
+        assert asked_for(reader) == {path.as_uri()}
 
 
 def test_claims_have_the_promised_keys(finished):

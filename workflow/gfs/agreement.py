@@ -49,7 +49,11 @@ class Agreement:
 
     @property
     def verdict(self) -> Literal["agrees", "differs", "unknown"]:
-        """``unknown`` where a flow's error is not known."""
+        """``unknown`` where a flow's error is not known.
+
+        >>> Agreement("fc-tanh/seed0", "end", difference=0.02, tolerance=0.1).verdict
+        'agrees'
+        """
         if math.isnan(self.tolerance):
             return "unknown"
         return "agrees" if self.difference <= self.tolerance else "differs"

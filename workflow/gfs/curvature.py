@@ -52,6 +52,10 @@ def hessian_vector_product(loss: Loss, parameters: Tensor) -> Callable[[Tensor],
     Args:
         loss: maps a flat tensor of shape (P,) to a scalar tensor.
         parameters: the point ``w``, shape (P,).
+
+    >>> product = hessian_vector_product(lambda w: w[0] ** 2 * w[1], torch.tensor([1.0, 3.0]))
+    >>> product(torch.tensor([1.0, 0.0])).tolist()  # the first column of [[2 w_2, 2 w_1], [2 w_1, 0]]
+    [6.0, 2.0]
     """
     point = parameters.detach().requires_grad_(True)
     (gradient,) = torch.autograd.grad(loss(point), point, create_graph=True)
@@ -98,6 +102,10 @@ def sharpness(
         FloatingPointError: a Hessian-vector product is not finite.
         TypeError, ValueError: a tolerance or budget that is no positive number, weights that are not flat, or a start
             of another shape.
+
+    >>> found = sharpness(lambda w: (w[0] ** 2 - 5 * w[1] ** 2) / 2, torch.tensor([1.0, 1.0]))
+    >>> round(found.value, 4), round(found.smallest, 4), found.converged
+    (1.0, -5.0, True)
     """
     require_weights(parameters=parameters)
     require_positive(tolerance=tolerance)

@@ -44,7 +44,12 @@ class RawImages:
 def gaussian(
     samples: int, dimension: int, mean: float, deviation: float, label_deviation: float, seed: int
 ) -> tuple[Array, Array]:
-    """Return ``X`` (N, d) with rows from ``N(mean * 1, deviation^2 I)`` and labels ``y`` (N,) from ``N(0, ...)``."""
+    """Return ``X`` (N, d) with rows from ``N(mean * 1, deviation^2 I)`` and labels ``y`` (N,) from ``N(0, ...)``.
+
+    >>> X, y = gaussian(50, 100, mean=1.0, deviation=1.0, label_deviation=1.0, seed=0)
+    >>> X.shape, y.shape
+    ((50, 100), (50,))
+    """
     generator = np.random.default_rng(seed)
     X = generator.normal(mean, deviation, size=(samples, dimension))
     return X, generator.normal(0.0, label_deviation, size=samples)

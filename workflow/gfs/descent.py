@@ -55,6 +55,10 @@ def gradient_descent(
 
     Raises:
         ValueError: a learning rate that is not positive and finite.
+
+    >>> run = gradient_descent(lambda w: (w**2, 2 * w), 1.0, 0.25, loss_tolerance=0.01, max_iterations=10)
+    >>> [(iterate.iteration, iterate.weights, iterate.status) for iterate in run][-2:]
+    [(3, 0.125, 'running'), (4, 0.0625, 'converged')]
     """
     if not (learning_rate > 0 and math.isfinite(learning_rate)):
         raise ValueError(f"the learning rate must be positive and finite, found {learning_rate!r}")

@@ -13,7 +13,11 @@ _TOLERANCE = 1e-13
 
 
 def largest_eigenvalue(matrices: Floats) -> Floats:
-    """Return the largest eigenvalue of symmetric matrices of shape (..., n, n), shape (...); NaN where not finite."""
+    """Return the largest eigenvalue of symmetric matrices of shape (..., n, n), shape (...); NaN where not finite.
+
+    >>> largest_eigenvalue(np.array([[[0.0, 1.0], [1.0, 0.0]], [[-3.0, 0.0], [0.0, -2.0]]])).round(12).tolist()
+    [1.0, -2.0]
+    """
     finite = np.isfinite(matrices).all(axis=(-2, -1))
     values = np.linalg.eigvalsh(np.where(np.expand_dims(finite, (-2, -1)), matrices, 0.0))[..., -1]
     return np.where(finite, values, np.nan)

@@ -7,7 +7,7 @@ rule claims:
         definitions=CLAIMS,
     output:
         json=f"{RESULTS}/claims.json",
-        markdown=report(f"{RESULTS}/claims.md", caption="../report/claims.rst", category="Claims"),
+        markdown=f"{RESULTS}/claims.md",
     log:
         f"{LOGS}/claims.log",
     benchmark:

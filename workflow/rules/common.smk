@@ -16,6 +16,7 @@ import mending
 from gfs import configuration, variants, yaml_files
 from gfs.checkpoints import checkpoint_files
 from gfs.errors import UserError
+from gfs.report import TITLES
 
 mending.remember_command()
 
@@ -44,6 +45,7 @@ EXECUTION = config["execution"]
 PACKAGE = os.path.relpath(ROOT / "workflow/gfs")
 STYLE = f"{PACKAGE}/plotting.py"
 CLAIMS = sorted(str(path) for path in Path(PACKAGE).glob("claims/*.py"))
+CAPTIONS = os.path.relpath(ROOT / "workflow/report")
 ENVIRONMENT = ROOT / "envs/gfs.yaml"
 
 RUN = f"{RESULTS}/runs/{{experiment}}/{{run}}"
@@ -146,6 +148,17 @@ def everything():
         f"{RESULTS}/claims.json",
         f"{RESULTS}/claims.md",
     ]
+
+
+def caption_of(figure):
+    """What the report says of a figure: with the claims about it once `report_pages` has been made."""
+    made = Path(RESULTS, "report", f"{figure}.rst").resolve()
+    return str(made) if made.exists() else f"../report/{figure}.rst"
+
+
+def labels_of(figure):
+    number = int(figure.removeprefix("figure"))
+    return {"figure": f"{number:02}", "shows": TITLES[number]}
 
 
 def table_of(figure):

@@ -42,7 +42,12 @@ class Claim:
     remark: Callable[[pd.DataFrame], str] | None = None
 
     def verdict(self, measured: float) -> Verdict:
-        """Return whether ``measured`` agrees; with NaN there is nothing to judge by."""
+        """Return whether ``measured`` agrees; with NaN there is nothing to judge by.
+
+        >>> about_one = Claim("ends-at-threshold", "2b", "phi ends at 2/eta", "=", expected=1.0, tolerance=0.05)
+        >>> [about_one.verdict(measured) for measured in (0.97, 0.9, math.nan)]
+        ['holds', 'fails', 'not attempted']
+        """
         if math.isnan(measured):
             return "not attempted"
         within = {
@@ -62,6 +67,11 @@ def evaluate(
     Args:
         tables: by name the path of a table and the table.
         scale: the configuration's name for its set of values.
+
+    >>> largest = Claim("small", "1", "the loss is small", "<=", 0.1, 0.0, lambda table: table["loss"].max(), "run")
+    >>> (row,) = evaluate([largest], {"run": ("run.parquet", pd.DataFrame({"loss": [0.05, 0.2]}))}, "default")
+    >>> row["expected"], row["measured"], row["verdict"]
+    ('<= 0.1', 0.2, 'fails')
     """
     return [_evaluated(claim, tables, scale) for claim in claims]
 

@@ -50,7 +50,7 @@ def latest_rise(runs: pd.DataFrame) -> float:
 
 
 def largest_rise_of_scales(scales: pd.DataFrame) -> float:
-    """:func:`largest_gfs_rise`; NaN if some run diverged, or phi does not move by a percent in each."""
+    """:func:`~gfs.claims.measures.largest_gfs_rise`; NaN if some run diverged, or phi moves by less than a percent."""
     phi = scales.groupby("initial_scale")["gfs_sharpness"]
     moves = bool(((phi.last() / phi.first() - 1).abs() > 0.01).all())
     return largest_gfs_rise(scales) if moves and _complete(scales) else math.nan

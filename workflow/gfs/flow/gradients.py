@@ -51,7 +51,12 @@ class Point:
 
 
 def loss_and_gradient(loss: Loss, parameters: Tensor) -> tuple[float, Tensor]:
-    """Return ``L(w)`` and ``grad L(w)``, shape (P,)."""
+    """Return ``L(w)`` and ``grad L(w)``, shape (P,).
+
+    >>> value, gradient = loss_and_gradient(lambda w: (w**2).sum() / 2, torch.tensor([3.0, 4.0]))
+    >>> value, gradient.tolist()
+    (12.5, [3.0, 4.0])
+    """
     value, gradient = _differentiate(loss, parameters)
     return float(value), gradient
 

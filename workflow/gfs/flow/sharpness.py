@@ -63,6 +63,15 @@ def gfs_sharpness(loss: Loss, parameters: Tensor, *, seed: int = 0, **flow: Any)
 
     Raises:
         TypeError, ValueError: as there.
+
+    >>> w = torch.tensor([2.0, 1.0], dtype=torch.float64)
+    >>> found = gfs_sharpness(lambda w: (w.prod() - 1) ** 2 / 2, w, loss_tolerance=1e-10)
+    >>> found.status, f"{found.value:.2f} +- {found.error:.2f}"
+    ('converged', '3.61 +- 0.01')
+    >>> abs(found.value - 13**0.5) < found.error  # exact, by the closed form in gfs.scalar
+    True
+    >>> gfs_sharpness(lambda w: (w.prod() - 1) ** 2 / 2, w, max_gradients=3).status
+    'budget'
     """
     tolerance = flow.get("loss_tolerance", 1e-5)
     require_positive(loss_tolerance=tolerance)

@@ -148,6 +148,17 @@ def gradient_flow_solution(
     Raises:
         TypeError, ValueError: an unknown method, a tolerance, step factor, interval or budget that is no positive
             number, a step factor above 2.78, a switch that is neither true nor false, weights that are not flat.
+
+    A scalar network of depth 2, whose solution is known:
+
+    >>> w = torch.tensor([2.0, 1.0], dtype=torch.float64)
+    >>> found = gradient_flow_solution(lambda w: (w.prod() - 1) ** 2 / 2, w, loss_tolerance=1e-10)
+    >>> found.status, f"{found.parameters.prod():.4f}"
+    ('converged', '1.0000')
+    >>> f"{found.parameters[0] ** 2 - found.parameters[1] ** 2:.2f}"  # the balance of the start
+    '3.00'
+    >>> gradient_flow_solution(lambda w: w.square().sum() + 1, w).status  # a loss that stays above the tolerance
+    'stationary'
     """
     if method not in _COARSER:
         raise ValueError(f"unknown flow method {method!r}; choose one of {', '.join(map(repr, _COARSER))}")

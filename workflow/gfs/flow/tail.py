@@ -94,7 +94,7 @@ class ChebyshevKrylov:
         return self._chebyshev.sharpness
 
     def step(self, point: Point) -> Step:
-        """Return a step; raises as :meth:`RungeKuttaChebyshev.step` does."""
+        """Return a step; raises as :meth:`gfs.flow.rkc.RungeKuttaChebyshev.step` does."""
         length, stages = self._chebyshev.plan(point)
         nearly_linear = self._linear or (self._change <= _NEARLY_LINEAR and point.loss <= self._below)
         step: Step | None = None

@@ -21,6 +21,9 @@ def fully_connected(
 
     Raises:
         ValueError: an unknown activation.
+
+    >>> [tuple(p.shape) for p in fully_connected(64, 10, widths=[20]).parameters()]
+    [(20, 64), (20,), (10, 20), (10,)]
     """
     if activation not in ACTIVATIONS:
         raise ValueError(f"unknown activation {activation!r}; choose one of {', '.join(sorted(ACTIVATIONS))}")
@@ -49,6 +52,11 @@ def in_span_of_inputs(module: nn.Sequential, inputs: Tensor) -> tuple[nn.Sequent
 
     Returns:
         the network and inputs of shape (N, r); both unchanged in kind where the span is everything.
+
+    >>> images = torch.randn(5, 64)
+    >>> module, seen = in_span_of_inputs(fully_connected(64, 10, widths=[20]), images)
+    >>> tuple(seen.shape), tuple(module[1].weight.shape)
+    ((5, 5), (20, 5))
     """
     flat = inputs.flatten(1)
     _, values, rows = torch.linalg.svd(flat.double(), full_matrices=False)

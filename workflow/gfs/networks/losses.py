@@ -14,6 +14,9 @@ def mean_squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
 
     Raises:
         ValueError: shapes that differ; broadcasting would make another loss of them.
+
+    >>> float(mean_squared_error(torch.tensor([[1.0], [3.0]]), torch.tensor([[0.0], [0.0]])))
+    2.5
     """
     if outputs.shape != targets.shape:
         raise ValueError(
@@ -39,6 +42,11 @@ def flat_loss(module: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Loss,
 
     Raises:
         ValueError: a module without trainable parameters, or with dropout in training mode.
+
+    >>> module = nn.Linear(2, 1, bias=False)
+    >>> loss, w = flat_loss(module, torch.eye(2), torch.ones(2, 1))
+    >>> tuple(w.shape), float(loss(torch.tensor([1.0, 3.0])))
+    ((2,), 1.0)
     """
     named = [(name, parameter.detach()) for name, parameter in module.named_parameters() if parameter.requires_grad]
     if not named:

@@ -45,6 +45,9 @@ def flattest_sharpness(
 
     Raises:
         ValueError: an unknown method, no interpolator exists, or the solver did not reach an optimum.
+
+    >>> round(flattest_sharpness([[1.0, 2.0]], [1.0]), 4)  # of one sample: 4 |y| min_i |x_i|
+    4.0
     """
     if method not in ("sdp", "dykstra"):
         raise ValueError(f"unknown method {method!r}; choose 'sdp' or 'dykstra'")

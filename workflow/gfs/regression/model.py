@@ -70,6 +70,13 @@ class SquaredRegression:
 
     Raises:
         ValueError: shapes that do not fit, no samples or dimensions, values that are complex or not finite.
+
+    >>> model = SquaredRegression([[1.0, 2.0]], [1.0])  # one sample, two dimensions
+    >>> solution = model.gradient_flow_solution([0.5, 0.5], [0.5, 0.5])
+    >>> bool(solution.certified), float(np.round(model.loss(solution.u_plus, solution.u_minus), 12))
+    (True, 0.0)
+    >>> np.round(solution.u_plus * solution.u_minus, 9).tolist()  # what gradient flow keeps
+    [0.25, 0.25]
     """
 
     def __init__(self, X: ArrayLike, y: ArrayLike) -> None:
@@ -156,7 +163,12 @@ class SquaredRegression:
     def gfs_sharpness(
         self, u_plus: ArrayLike, u_minus: ArrayLike, solver: Solver = "newton", *, trajectory: bool = False
     ) -> Floats:
-        """Return the GFS sharpness, shape (...); NaN where the certificate of :meth:`gradient_flow_solution` fails."""
+        """Return the GFS sharpness, shape (...); NaN where the certificate of :meth:`gradient_flow_solution` fails.
+
+        >>> model = SquaredRegression([[1.0, 2.0]], [1.0])
+        >>> float(np.round(model.gfs_sharpness([0.5, 0.5], [0.5, 0.5]), 4))
+        12.4366
+        """
         solution = self.gradient_flow_solution(u_plus, u_minus, solver, trajectory=trajectory)
         return np.where(solution.certified, self.sharpness_at_interpolator(solution.u_plus, solution.u_minus), np.nan)
 

@@ -118,6 +118,12 @@ def eight(table: pd.DataFrame) -> list[pd.DataFrame]:
 
 
 def normalised_changes(table: pd.DataFrame) -> pd.DataFrame:
-    """Return ``(phi(t + 1) - phi(t)) / phi(t)`` as the column ``change`` of all rows but the last of each run."""
+    """Return ``(phi(t + 1) - phi(t)) / phi(t)`` as the column ``change`` of all rows but the last of each run.
+
+    >>> import pandas as pd
+    >>> run = pd.DataFrame({"run": "a", "gfs_sharpness": [8.0, 4.0, 3.0]})
+    >>> normalised_changes(run)["change"].tolist()
+    [-0.5, -0.25]
+    """
     following = table.groupby("run", sort=False)["gfs_sharpness"].shift(-1)
     return table.assign(change=following / table["gfs_sharpness"] - 1).dropna(subset=["change"])

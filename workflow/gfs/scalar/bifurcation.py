@@ -99,7 +99,12 @@ class Orbits:
 
 
 def orbits(product_map: ProductMap, x: Floats, *, steps: int, kept: int) -> Orbits:
-    """Follow the map from products ``x``, shape (n,), for ``steps`` steps and keep the last ``kept``."""
+    """Follow the map from products ``x``, shape (n,), for ``steps`` steps and keep the last ``kept``.
+
+    >>> phi = np.array([1.9, 2.1]) / 0.1  # below and above 2/eta
+    >>> orbits(Zhu(phi, 0.1), np.array([1.2, 1.2]), steps=2000, kept=16).period.tolist()
+    [1, 2]
+    """
     if not 0 < kept <= steps:
         raise ValueError(f"an orbit of {steps} steps cannot keep its last {kept}")
     products = np.empty((len(x), kept))

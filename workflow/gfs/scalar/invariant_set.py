@@ -64,6 +64,9 @@ def invariant_set_margin(w: ArrayLike, eta: ArrayLike) -> Floats:
 
     The smaller of ``log(pi_min / max(1, pi_max, pi(w)))`` and ``log(2 sqrt(2) / (eta phi(w)))``; minus infinity where
     the product is not positive or a weight not finite.
+
+    >>> invariant_set_margin([[1.1, 0.9], [3.0, 0.3]], 0.5).round(3).tolist()
+    [1.02, -1.246]
     """
     weights = as_weights(w)
     return per_network(_margin, weights, as_step_size(eta, weights))

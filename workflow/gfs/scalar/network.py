@@ -22,7 +22,11 @@ from gfs.spectrum import largest_eigenvalue
 
 
 def product(w: ArrayLike) -> Floats:
-    """Return ``pi(w) = prod_i w_i``, shape ``(...)``."""
+    """Return ``pi(w) = prod_i w_i``, shape ``(...)``.
+
+    >>> float(product([2.0, -0.5, 3.0]))
+    -3.0
+    """
     return per_network(column_product, as_weights(w))
 
 
@@ -37,7 +41,11 @@ def loss(w: ArrayLike) -> Floats:
 
 
 def gradient(w: ArrayLike) -> Floats:
-    """Return ``grad L(w)_i = (pi - 1) prod_{j != i} w_j`` (equation 8), shape ``(..., D)``."""
+    """Return ``grad L(w)_i = (pi - 1) prod_{j != i} w_j`` (equation 8), shape ``(..., D)``.
+
+    >>> gradient([2.0, 1.0, 1.0]).tolist()  # (pi - 1) pi / w_i
+    [1.0, 2.0, 2.0]
+    """
     return per_network(column_gradient, as_weights(w))
 
 
@@ -46,6 +54,9 @@ def gd_step(w: ArrayLike, eta: ArrayLike) -> Floats:
 
     Weights of equal magnitude keep it up to rounding only, so that a network without a gradient flow solution for a tie
     may seem to have one after a step.
+
+    >>> gd_step([2.0, 1.0, 1.0], 0.25).tolist()
+    [1.75, 0.5, 0.5]
     """
     weights = as_weights(w)
     return per_network(column_step, weights, as_step_size(eta, weights))
@@ -56,6 +67,9 @@ def hessian(w: ArrayLike) -> Floats:
 
     With ``P_i`` the product of the other weights and ``P_ij`` that of all but two, the entries are ``P_i^2`` and, off
     the diagonal, ``(2 pi - 1) P_ij``: the paper's form, written so that it holds where a weight is zero.
+
+    >>> hessian([2.0, 0.5]).tolist()  # at an optimum the outer product of 1 / w with itself (equation 4)
+    [[0.25, 1.0], [1.0, 4.0]]
     """
     weights = as_weights(w)
     depth = weights.shape[-1]
@@ -75,7 +89,11 @@ def sharpness(w: ArrayLike) -> Floats:
 
 
 def balances(w: ArrayLike) -> Floats:
-    """Return ``b_ij = w_i^2 - w_j^2``, constant under gradient flow (Definition D.1), shape ``(..., D, D)``."""
+    """Return ``b_ij = w_i^2 - w_j^2``, constant under gradient flow (Definition D.1), shape ``(..., D, D)``.
+
+    >>> balances([2.0, 1.0]).tolist()
+    [[0.0, 3.0], [-3.0, 0.0]]
+    """
     weights = as_weights(w)
     left, right = weights[..., :, None], weights[..., None, :]
     with np.errstate(over="ignore", invalid="ignore"):

@@ -105,6 +105,10 @@ def starts(direction: Sequence[float], sharpness: Floats, products: Floats) -> F
 
     Raises:
         UserError: a GFS sharpness that no minimiser has, or a direction whose numbers are all the same.
+
+    >>> w = starts([1.0, 0.0, -1.0], np.array([8.0]), np.array([0.5]))
+    >>> np.round([w.prod(), *gfs_sharpness(w)], 9).tolist()
+    [0.5, 8.0]
     """
     d = np.asarray(direction, dtype=np.float64) - np.mean(direction)
     if not np.ptp(d) > 0:

@@ -42,6 +42,9 @@ def gradient_flow_solution(w: ArrayLike) -> Floats:
 
     NaN where the solution does not exist: ``pi(w) <= 0`` with the smallest magnitude shared by several weights (the
     flow ends at a saddle), or a weight that is not finite or whose square is not.
+
+    >>> gradient_flow_solution([[2.0, 2.0], [-2.0, -2.0], [2.0, -2.0]]).round(12).tolist()
+    [[1.0, 1.0], [-1.0, -1.0], [nan, nan]]
     """
     return gradient_flow_point(w, 1.0)
 
@@ -57,6 +60,10 @@ def gradient_flow_point(w: ArrayLike, product: ArrayLike) -> Floats:
 
     NaN where :func:`gradient_flow_solution` is, where the product is not finite, and where it is zero or below but the
     smallest magnitude is shared.
+
+    >>> w = gradient_flow_point([2.0, 0.5], 3.0)
+    >>> np.round([w.prod(), w[0] ** 2 - w[1] ** 2], 12).tolist()  # the product asked for, the balance of before
+    [3.0, 3.75]
     """
     weights = as_weights(w)
 
@@ -83,6 +90,13 @@ def gpgd_step(w: ArrayLike, eta: ArrayLike) -> Floats:
 
     That is the point on the gradient flow class of ``w`` whose product is ``pi(g_eta(w))``; NaN where there is none
     (see :func:`gradient_flow_point`).
+
+    >>> w = [1.5, 1.0]
+    >>> after = gpgd_step(w, 0.2)
+    >>> bool(np.isclose(after.prod(), np.prod(w - 0.2 * np.array([0.5, 0.75]))))  # the product of a step
+    True
+    >>> bool(np.isclose(gfs_sharpness(after), gfs_sharpness(w)))
+    True
     """
     weights = as_weights(w)
 

@@ -1,0 +1,50 @@
+"""What the report says beside the figures."""
+
+from docutils.core import publish_parts
+
+from gfs import report
+
+ROW = {"id": "a", "figure": "2b, 8", "statement": "x_i * |y| `z` \\", "expected": "<= 1", "tolerance": 0.5}
+ROW |= {"measured": 0.123456, "verdict": "holds", "note": None}
+
+
+def html(text):
+    return publish_parts(text, writer="html", settings_overrides={"halt_level": 2})["body"]
+
+
+def test_claims_of_a_figure():
+    sources = ["2b, 8", "2c", "5d (beyond the paper)", "12", "Lemma 3.8", "1 (Section 1)", "Appendix 8"]
+    rows = [ROW | {"figure": source} for source in sources]
+    found = {figure: [row["figure"] for row in report.claims_of(rows, figure)] for figure in (1, 2, 3, 5, 8)}
+    assert found == {
+        1: ["1 (Section 1)"],
+        2: ["2b, 8", "2c"],
+        3: [],
+        5: ["5d (beyond the paper)"],
+        8: ["2b, 8"],
+    }
+
+
+def test_caption_is_what_is_shown_and_a_table_without_markup():
+    found = html(report.caption("What is *shown*.\n", [ROW, ROW | {"measured": None, "verdict": "not attempted"}]))
+    assert "<em>shown</em>" in found
+    assert "x_i * |y| `z` \\" in found
+    assert "0.1235" in found
+    assert "&lt;= 1 (tolerance 0.5)" in found
+    assert found.count("<tr>") == 3
+
+
+def test_caption_without_claims():
+    assert report.caption("Shown.", []) == "Shown."
+
+
+def test_pages_show_text_as_it_is():
+    found = report.page("a < b", report.table([ROW | {"note": "<script>"}], {"note": "n & m", "measured": "here"}))
+    assert "<h1>a &lt; b</h1>" in found
+    assert "&lt;script&gt;" in found
+    assert "<th>n &amp; m</th>" in found
+    assert 'class="holds"' in found
+
+
+def test_every_figure_has_a_title():
+    assert list(report.TITLES) == list(range(1, 14))

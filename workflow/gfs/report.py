@@ -1,0 +1,167 @@
+"""What a report says beside the figures: captions with each figure's claims, and pages of their own."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+Row = Mapping[str, Any]
+
+# The figures of the paper, by number.
+TITLES = {
+    1: "Depth 2, in the plane of the weights",
+    2: "Depth 4: the edge of stability, and where the GFS sharpness is monotone",
+    3: "Sharpness at convergence",
+    4: "Bifurcation diagram of GPGD",
+    5: "Squared regression",
+    6: "Networks with hardtanh and batch norm",
+    7: "The stable set at depth 3",
+    8: "The end of figure 2b",
+    9: "A start with a large loss",
+    10: "Two approximations beside gradient descent",
+    11: "Chaos in the invariant set",
+    12: "Networks with tanh and ReLU",
+    13: "Networks on other data",
+}
+
+# The width of the pictures on a page.
+_PIXELS = 1200
+
+_HEADER = ("the paper's statement", "expected", "here", "verdict")
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<style>
+body {{ font: 15px/1.45 sans-serif; margin: 1.5em auto; padding: 0 1em; max-width: 75em; color: #222; }}
+img {{ max-width: min(100%, 45em); max-height: 60em; }}
+section {{ border-top: 1px solid #ccc; margin-top: 2em; }}
+table {{ border-collapse: collapse; }}
+th, td {{ border-bottom: 1px solid #ccc; padding: .35em .7em; text-align: left; vertical-align: top; }}
+td {{ overflow-wrap: anywhere; min-width: 4em; }}
+td p {{ margin: 0; }}
+pre {{ white-space: pre-wrap; overflow-wrap: anywhere; }}
+.fails td {{ background: #fbe3d6; }}
+@media (max-width: 50em) {{
+  table.data thead {{ display: none; }}
+  table.data tr, table.data td {{ display: block; border: 0; padding: .1em 0; }}
+  table.data tr {{ border-bottom: 1px solid #ccc; padding: .6em 0; }}
+  table.data td:not(:empty)::before {{ content: attr(title) ": "; color: #777; }}
+}}
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+{body}
+</body>
+</html>
+"""
+
+
+def claims_of(results: Iterable[Row], figure: int) -> list[Row]:
+    """Return those of the claims that are about a figure of the paper.
+
+    Args:
+        results: of :func:`gfs.claims.evaluate`; their ``figure`` is such as ``2b, 8``, ``5d (beyond the paper)`` or
+            ``Lemma 3.7``.
+        figure: its number.
+    """
+    return [row for row in results if figure in _numbers(row["figure"])]
+
+
+def _numbers(source: str) -> set[int]:
+    listed = re.fullmatch(r"(\d+[a-z]?(?:, \d+[a-z]?)*)(?: \(.*\))?", source)
+    return set(map(int, re.findall(r"\d+", listed[1]))) if listed else set()
+
+
+def caption(shown: str, results: Sequence[Row]) -> str:
+    """Return what a figure shows, and its claims as a table, in reStructuredText.
+
+    Args:
+        shown: what the figure shows, in reStructuredText.
+        results: the claims about it.
+    """
+    if not results:
+        return shown
+    rows = [_HEADER, *(_claim(row) for row in results)]
+    lines = [shown.rstrip(), "", ".. list-table::", "   :header-rows: 1", "   :widths: 55 20 13 12", ""]
+    return "\n".join([*lines, *(line for row in rows for line in _list_item(row))]) + "\n"
+
+
+def _claim(row: Row) -> list[str]:
+    expected = _cell(row["expected"]) + (f" (tolerance {_cell(row['tolerance'])})" if row["tolerance"] else "")
+    return [row["statement"], expected, _cell(row["measured"]), row["verdict"]]
+
+
+def _list_item(cells: Sequence[str]) -> list[str]:
+    first, *others = map(_plain, cells)
+    return [f"   * - {first}", *(f"     - {cell}" for cell in others)]
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _plain(text: str) -> str:
+    """Text in which reStructuredText finds no markup."""
+    return re.sub(r"([\\*`_|])", r"\\\1", text)
+
+
+def page(title: str, body: str) -> str:
+    """Return an HTML page that needs nothing but itself and reads on narrow screens too.
+
+    Args:
+        title: of the page, as text.
+        body: what is below it, in HTML.
+    """
+    return _PAGE.format(title=escape(title), body=body)
+
+
+def table(rows: Iterable[Row], columns: Mapping[str, str]) -> str:
+    """Return rows as a table in HTML, those whose ``verdict`` is ``fails`` coloured.
+
+    Args:
+        rows: by column what is in it.
+        columns: for each column that is shown its heading.
+    """
+    head = "".join(f"<th>{escape(heading)}</th>" for heading in columns.values())
+    body = "\n".join(_table_row(row, columns) for row in rows)
+    return f'<table class="data">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>'
+
+
+def _table_row(row: Row, columns: Mapping[str, str]) -> str:
+    cells = [f'<td title="{escape(columns[name])}">{escape(_cell(row[name]))}</td>' for name in columns]
+    return f'<tr class="{escape(str(row.get("verdict", "")))}">{"".join(cells)}</tr>'
+
+
+def figure(number: int, png: str | Path, description: str) -> str:
+    """Return a section with a figure of the paper, in HTML.
+
+    Args:
+        number: of the figure.
+        png: the picture. It is shown a little smaller: browsers open no page above 2 MB within another.
+        description: what is below it, in HTML.
+    """
+    title, source = f"Figure {number}. {TITLES[number]}", b64encode(_smaller(png)).decode()
+    picture = f'<img alt="Figure {number}" src="data:image/webp;base64,{source}">'
+    return f'<section id="figure{number:02}">\n<h2>{escape(title)}</h2>\n{picture}\n{description}\n</section>'
+
+
+def _smaller(png: str | Path) -> bytes:
+    smaller = BytesIO()
+    with Image.open(png) as picture:
+        picture.thumbnail((_PIXELS, 2 * _PIXELS))
+        picture.convert("RGB").save(smaller, "webp", quality=80, method=6)
+    return smaller.getvalue()
