@@ -45,7 +45,7 @@ def measured(
 
     Returns:
         The columns ``study``, ``key`` and ``value`` (as JSON; empty where nothing is changed), ``quantity`` (a name in
-        :data:`MEASURES`, of training runs, or a claim's), ``measured``, and of claims ``verdict``.
+        ``MEASURES``, of training runs, or a claim's), ``measured``, and of claims ``verdict``.
     """
     results = _results(made_from, device, downloads)
     judged = [claim for claim in claims.CLAIMS if claim.table == table]

@@ -33,7 +33,7 @@ class Variant:
 
     @property
     def name(self) -> str:
-        """Of its file: the key and the number."""
+        """The name of its file, made of the key and the number."""
         return OURS if self.key is None else f"{self.key}-{self.number}"
 
     @property
