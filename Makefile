@@ -11,7 +11,7 @@ TABLES ?= results/tables
 SPEED := scalar_speed regression_speed network_speed
 
 .PHONY: figures report claims agreement reference-figures reference-collect resume install test test-faults test-cluster \
-	lint benchmark environment clean
+	lint benchmark archive redraw deviations environment clean
 .DEFAULT_GOAL := figures
 
 figures: install
@@ -96,11 +96,25 @@ benchmark: install
 	$(SNAKEMAKE) --cores $(CORES) --forcerun $(SPEED) -- $(SPEED)
 	@cat results/speed/scalar.md results/speed/regression.md results/speed/networks.md
 
+# What would be deposited, as one file in archive/; for other results than the default ones
+# `make archive ARGS="--configfile config/paper.yaml"`.
+archive: install
+	.venv/bin/python workflow/archive.py $(ARGS)
+
+# In an unpacked archive: every figure and the claims from their tables. No other rule is allowed, so nothing is trained.
+DRAWN := $(basename $(notdir $(wildcard workflow/scripts/figure*.py))) claims
+redraw: install
+	$(SNAKEMAKE) --cores $(CORES) $(ARGS) --allowed-rules $(DRAWN) --forcerun $(DRAWN) -- $(DRAWN)
+
+# What differs from the paper: docs/deviations.md, from the comments of the configuration and what was measured.
+deviations: install
+	.venv/bin/python -m gfs.deviations
+
 # The conda environment, from the lock.
 environment: uv.lock
 	UV=$$(envs/uv.sh) envs/generate.sh
 
 clean:
 	rm -rf docs/_build docs/api
-	rm -rf results/data results/runs results/scalar results/regression results/tables results/figures results/logs results/benchmarks
+	rm -rf results/sensitivity/variants results/data results/runs results/scalar results/regression results/tables results/figures results/logs results/benchmarks
 	rm -f results/claims.json results/claims.md figures/figure*

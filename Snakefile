@@ -17,6 +17,7 @@ include: "workflow/rules/scalar.smk"
 include: "workflow/rules/regression.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/claims.smk"
+include: "workflow/rules/sensitivity.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/speed.smk"
 

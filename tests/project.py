@@ -14,6 +14,17 @@ ROOT = Path(__file__).resolve().parents[1]
 TINY = ROOT / "tests" / "tiny.yaml"
 # In each figure something diverges, overflows or is NaN.
 BROKEN = [TINY, ROOT / "tests/faults/broken.yaml"]
+# What a checkout has besides, and an archive needs.
+BESIDE = [
+    "pyproject.toml",
+    "uv.lock",
+    "CITATION.cff",
+    "LICENSE",
+    "Makefile",
+    "README.md",
+    ".gitignore",
+    "tests/tiny.yaml",
+]
 PARTS = ["Snakefile", "config.yaml", "config", "envs", "examples", "workflow"]
 
 
@@ -59,3 +70,24 @@ def copy_project(folder: Path) -> Project:
             shutil.copy2(source, folder / part)
     (folder / "profiles").symlink_to("workflow/profiles")
     return Project(folder)
+
+
+def git(folder: Path, *arguments: str) -> None:
+    """Run git as somebody."""
+    settings = ["user.name=A", "user.email=a@example.org", "commit.gpgsign=false"]
+    options = [word for setting in settings for word in ("-c", setting)]
+    subprocess.run(["git", *options, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def make_checkout(folder: Path) -> None:
+    """Make a copy of the project a git checkout, with what that has besides."""
+    for name in BESIDE:
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name)
+    git(folder, "init")
+    commit_all(folder)
+
+
+def commit_all(folder: Path) -> None:
+    git(folder, "add", "--all")
+    git(folder, "commit", "--allow-empty", "-m", "all")

@@ -12,7 +12,7 @@ RESOURCES = PROFILE["set-resources"]
 MEASURED = pd.read_parquet(ROOT / "results/speed/resources.parquet").set_index("rule")
 RULES = {path.name: path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk")}
 # Files whose rules are targets of their own.
-NOT_IN_ALL = ("reference.smk", "report.smk", "speed.smk")
+NOT_IN_ALL = ("reference.smk", "report.smk", "sensitivity.smk", "speed.smk")
 # What SLURM counts besides the job: the Snakemake of its batch script, and the one that this starts (180 MB each).
 SNAKEMAKES_MB = 400
 # Until a job begins: Snakemake twice, and Python's imports, from a file system that may be slow.

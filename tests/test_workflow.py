@@ -6,17 +6,19 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from contextlib import contextmanager
 
 import browser
 import pandas as pd
 import pytest
 import yaml
-from project import TINY, copy_project
+from project import TINY, copy_project, make_checkout
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from gfs import checkpoints, configuration, files
+from gfs import variants as sensitivity_variants
 
 FIGURES = list(configuration.FIGURES)
 NETWORKS = {"figure06", "figure12", "figure13"}
@@ -362,6 +364,83 @@ def test_a_new_learning_rate_keeps_the_runs_there_are(finished, tmp_path):
     planned = planned_after(finished, tmp_path, change)
     assert {"train", "collect_run", "collect", "figure06", "claims"} <= planned
     assert not planned & {"image_data", "gaussian_data", "figure02", "figure05"}
+
+
+def test_each_variant_of_the_sensitivity_is_a_job_that_depends_on_its_own_values(fresh, tmp_path):
+    table = "results/sensitivity/variants/scalar/ours.parquet"
+    result = fresh.snakemake(table)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert set(pd.read_parquet(fresh.folder / table)["study"]) == {"scalar"}
+    variants = len(list(sensitivity_variants.variants(yaml.safe_load((fresh.folder / "config.yaml").read_text()))))
+
+    def jobs(change):
+        overlay = tmp_path / "change.yaml"
+        overlay.write_text(yaml.safe_dump(change))
+        done = fresh.run("--dry-run", "--configfile", str(TINY), str(overlay), "--", "sensitivity")
+        return int(re.search(r"^sensitivity_variant\s+(\d+)$", done.stdout + done.stderr, re.MULTILINE)[1])
+
+    assert jobs({"data": {"gaussian": {"mean": 0.5}}}) == variants - 1
+    assert jobs({"experiments": {"scalar-depth4": {"learning_rates": [0.19]}}}) == variants
+
+
+def test_resources_are_of_each_rule_and_of_each_figure_with_what_is_behind_it(finished):
+    result = finished.snakemake("resources")
+    assert result.returncode == 0, result.stdout + result.stderr
+    results = finished.folder / "results"
+    rules = pd.read_parquet(results / "speed/resources.parquet").set_index("rule")
+    figures = json.loads((results / "speed/resources.json").read_text())["figures"]
+    page = (results / "speed/resources.md").read_text()
+    shutil.rmtree(results / "speed")
+    assert (rules.loc[["train", "gfs_sharpness", "figure05"], "disk_mb"] > 0.001).all()
+    jobs = {row["figure"]: row["jobs"] for row in figures}
+    assert sorted(jobs) == sorted(FIGURES)
+    # Data, training, a table of each batch of checkpoints, collected twice, and drawn.
+    batches = len(list((results / "runs/fc-relu-digits").glob("*/gfs/*.parquet")))
+    assert jobs["figure12"] == 1 + 1 + batches + 2 + 1
+    assert jobs["figure03"] == 2
+    assert all(f"| {figure} | {count} |" in page for figure, count in jobs.items())
+
+
+def test_an_archive_draws_its_figures_again_without_training(finished, tmp_path):
+    checkout = tmp_path / "checkout"
+    left_out = shutil.ignore_patterns(".snakemake", "checkpoints", "__pycache__")
+    shutil.copytree(finished.folder, checkout, symlinks=True, ignore=left_out)
+    make_checkout(checkout)
+    written = subprocess.run(
+        [sys.executable, "workflow/archive.py", "--configfile", "tests/tiny.yaml"],
+        cwd=checkout, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert written.returncode == 0, written.stderr
+    with tarfile.open(checkout / written.stdout.strip()) as packed:
+        packed.extractall(tmp_path, filter="data")
+    (folder,) = tmp_path.glob("gfs-sharpness-*-tiny-*")
+    assert not list(folder.rglob("*.safetensors"))
+
+    def redraw(arguments, *variables):
+        """Run the archive's own target, with this Python's Snakemake."""
+        environment = {key: value for key, value in os.environ.items() if key != "MAKEFLAGS"}
+        command = [
+            "make",
+            "--old-file=.venv/installed",
+            f"SNAKEMAKE={sys.executable} -m snakemake",
+            "CORES=1",
+            "redraw",
+        ]
+        arguments = f"ARGS=--configfile tests/tiny.yaml {arguments}"
+        done = subprocess.run(
+            [*command, arguments, *variables], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    planned = re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):$", redraw("--dry-run"), re.MULTILINE)
+    assert sorted(planned) == sorted([*FIGURES, "claims"])
+    drawn = [f"figures/figure09.{suffix}" for suffix in ("pdf", "png", "svg")]
+    for name in drawn:
+        (folder / name).unlink()
+    redraw("", "DRAWN=figure09")
+    for name in [*drawn, "results/figures/figure09.parquet"]:
+        assert (folder / name).read_bytes() == (finished.folder / name).read_bytes()
 
 
 def test_divergence_is_recorded_and_drawn_not_a_crash(fresh, tmp_path):

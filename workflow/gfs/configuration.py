@@ -9,14 +9,14 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 
-from gfs import plugins, yaml_files
+from gfs import plugins, variants, yaml_files
 from gfs.errors import UserError
 
 Config = Mapping[str, Any]
@@ -117,31 +117,42 @@ def check(config: Config, schema_path: str | Path) -> None:
     Raises:
         ConfigurationError: with every problem found.
     """
-    schema = yaml_files.read(schema_path)
-    problems = list(_unnamed_keys(config))
+    validator = _VALIDATOR(yaml_files.read(schema_path))
+    problems = list(_unnamed_keys(config)) or list(_problems(config, validator))
     if not problems:
-        problems = [
-            text for error in _VALIDATOR(schema).iter_errors(_ordered(config)) for text in _explain(error, config)
-        ]
-    if not problems:
-        checks = (
-            _not_finite,
-            _too_early_stops,
-            _overdetermined,
-            _empty_ranges,
-            _other_learning_rates_than_the_plane_s,
-            _runs_that_figures_cannot_show,
-            _dangling_names,
-            _incomplete_architectures,
-            _wrong_figures,
-            _missing_files,
-            _missing_functions,
-            _too_few_images,
-        )
-        problems = [text for look in checks for text in look(config)]
+        problems = list(_unusable_variants(config, validator))
     if problems:
         listed = "\n".join(dict.fromkeys(problems))
         raise ConfigurationError(f"the configuration cannot be used; nothing was started.\n{listed}")
+
+
+def _problems(config: Config, validator: Any, *, beside_the_plane: bool = True) -> Iterator[str]:
+    """What the schema says, and, if that is nothing, what it cannot say.
+
+    Args:
+        beside_the_plane: whether the experiments have to fit the plane.
+    """
+    errors = list(validator.iter_errors(_ordered(config)))
+    for error in errors:
+        yield from _explain(error, config)
+    if errors:
+        return
+    if beside_the_plane:
+        yield from _other_learning_rates_than_the_plane_s(config)
+    for look in (
+        _not_finite,
+        _too_early_stops,
+        _overdetermined,
+        _empty_ranges,
+        _runs_that_figures_cannot_show,
+        _dangling_names,
+        _incomplete_architectures,
+        _wrong_figures,
+        _missing_files,
+        _missing_functions,
+        _too_few_images,
+    ):
+        yield from look(config)
 
 
 def runs(config: Config, experiment: str) -> list[Run]:
@@ -166,6 +177,19 @@ def figure_experiments(config: Config, figure: str) -> list[str]:
     """Return the experiments that a figure shows: one, or, of networks, one per panel."""
     found = config["figures"][figure]
     return [found] if isinstance(found, str) else list(found)
+
+
+def made_from(config: Config, table: str) -> dict[str, Any]:
+    """Return what a table of results is made from, as plain values.
+
+    Of the table ``plane`` these are its settings, as ``plane``; of a figure its runs, as ``runs``, each with the fields
+    of a :class:`Run`.
+    """
+    if table == FROM_PLANE:
+        return {"plane": settings(config, "scalar", "plane")}
+    return {
+        "runs": [asdict(run) for experiment in figure_experiments(config, table) for run in runs(config, experiment)]
+    }
 
 
 def run(config: Config, experiment: str, name: str) -> Run:
@@ -385,6 +409,41 @@ def _runs_that_figures_cannot_show(config: Config) -> Iterator[str]:
         if figure == "figure10" and not pairs:
             allowed = "an experiment of depth 4 with w1 = w2 and w3 = w4, the slice of Zhu et al."
             yield _problem(f"figures.{figure}", f"{name!r}, which starts at {weights!r}", allowed)
+
+
+def _unusable_variants(config: Config, validator: Any) -> Iterator[str]:
+    """A variant has to be a configuration in its own right; if a key is unknown, nothing more can be said."""
+    unknown = list(_unknown_keys_of_variants(config))
+    yield from unknown
+    for variant in () if unknown else variants.variants(config):
+        changed = variant.configuration(config)
+        table = config["sensitivity"][variant.study]["table"]
+        # What starts from the plane is no part of a study of the plane.
+        of_plane = table == FROM_PLANE
+        problems = list(_unnamed_keys(changed)) or list(
+            _problems({**changed, "sensitivity": {}}, validator, beside_the_plane=not of_plane)
+        )
+        for problem in problems:
+            yield f"  {variant.place} cannot be tried:\n{problem}"
+        for name in () if problems or of_plane else figure_experiments(changed, table):
+            if changed["experiments"][name].get("initial_weights") == FROM_PLANE:
+                found = f"{table!r}, whose {name} starts from the plane"
+                yield _problem(f"sensitivity.{variant.study}.table", found, "a table whose runs start at given weights")
+
+
+def _unknown_keys_of_variants(config: Config) -> Iterator[str]:
+    rest = {key: value for key, value in config.items() if key != "sensitivity"}
+    for study, settings in config["sensitivity"].items():
+        for section in ("settings", "alternatives"):
+            for key in settings[section]:
+                try:
+                    variants.value_at(rest, key)
+                except KeyError as error:
+                    parent, _, missing = error.args[0].rpartition(".")
+                    others = variants.value_at(rest, parent) if parent else rest
+                    names = [f"{parent}.{name}".lstrip(".") for name in others] if isinstance(others, Mapping) else []
+                    allowed = f"a key of the configuration; {parent or 'it'} has no {missing}"
+                    yield _problem(f"sensitivity.{study}.{section}", repr(key), allowed, error.args[0], names)
 
 
 def _dangling_names(config: Config) -> Iterator[str]:

@@ -13,7 +13,7 @@ ROOT = Path(str(workflow.current_basedir)).parents[1]
 sys.path.insert(0, str(ROOT / "workflow"))
 
 import mending
-from gfs import configuration, yaml_files
+from gfs import configuration, variants, yaml_files
 from gfs.checkpoints import checkpoint_files
 from gfs.errors import UserError
 from gfs.report import TITLES
@@ -213,3 +213,34 @@ def reference_tables():
     made_from = {path for name in [*configuration.FIGURES, "claims"] for path in getattr(rules, name).input}
     tables = sorted(path for path in made_from if path.endswith(".parquet"))
     return {f"{REFERENCE}/{os.path.relpath(path, RESULTS)}": path for path in tables}
+
+
+def outputs_of_rules():
+    """The patterns of what each rule makes, and of its benchmark."""
+    return {
+        made_by.name: {"outputs": [str(output) for output in made_by.output], "benchmark": str(made_by.benchmark)}
+        for made_by in workflow.rules
+        if made_by.benchmark
+    }
+
+
+# The variants of the sensitivity studies, by study and name.
+VARIANTS = {(variant.study, variant.name): variant for variant in variants.variants(config)}
+
+
+def variant_of(wildcards):
+    return VARIANTS[wildcards.study, wildcards.variant]
+
+
+def table_of_study(wildcards):
+    return config["sensitivity"][wildcards.study]["table"]
+
+
+def variant_made_from(wildcards):
+    return configuration.made_from(variant_of(wildcards).configuration(config), table_of_study(wildcards))
+
+
+def variant_downloads(wildcards):
+    data_sets = [run["parameters"].get("data_set") for run in variant_made_from(wildcards).get("runs", [])]
+    wanted = any(settings and configuration.downloads(settings) for settings in data_sets)
+    return config["directories"]["downloads"] if wanted else None

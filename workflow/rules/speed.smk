@@ -1,5 +1,5 @@
 # `make benchmark`: speed, measured side by side. Not part of `all`; alone on the machine, for it takes every core.
-# `resources`: what memory and time the jobs of `all` took, which workflow/profiles/slurm asks a cluster for.
+# `resources`: what memory, time and disk the jobs of `all` took, which workflow/profiles/slurm asks a cluster for.
 
 
 rule scalar_speed:
@@ -76,6 +76,8 @@ rule resources:
         ENVIRONMENT
     params:
         scale=config["scale"],
+        directories={"results": RESULTS, "figures": FIGURES},
         benchmarks=BENCHMARKS,
+        rules=lambda wildcards: outputs_of_rules(),
     script:
         "../scripts/resources.py"

@@ -1,25 +1,37 @@
-"""Rule resources: what memory and time the jobs of each rule took."""
+"""Rule resources: what memory, time and disk the jobs of each rule took, and each figure with all that is behind it."""
 
 from pathlib import Path
 
 import pandas as pd
 
 import _job
-from gfs import files, provenance
+import outputs
+from gfs import configuration, files, provenance
 
 # Columns of Snakemake's benchmarks, and what they are called here.
 MEASURED = {"max_rss": "memory_mb", "cpu_time": "processor_s", "s": "seconds"}
 
 
 def main(snakemake):
-    record = provenance.recorder({"scale": snakemake.params.scale})
-    jobs = benchmarks(Path(snakemake.params.benchmarks))
-    table = by_rule(jobs[jobs["rule"] != snakemake.rule])
+    params = snakemake.params
+    record = provenance.recorder({"scale": params.scale})
+    jobs = benchmarks(Path(params.benchmarks))
+    left = outputs.sizes(params.directories.values(), params.rules)
+    jobs["disk_mb"] = jobs["benchmark"].map(left).fillna(0) / 1e6
+    jobs = jobs[jobs["rule"] != snakemake.rule]
+    of_rules = by_rule(jobs)
+    of_figures = by_figure(jobs, {figure: behind(figure, params) for figure in configuration.FIGURES})
     hardware = provenance.hardware()
     machine = f"{hardware['processor']}, {hardware['cores']} cores"
     with files.whole_file(snakemake.output.page) as path:
-        path.write_text(markdown(table, snakemake.params.scale, machine), encoding="utf-8")
-    files.write_table(snakemake.output.table, table, record())
+        path.write_text(markdown(of_rules, of_figures, params.scale, machine), encoding="utf-8")
+    files.write_table(snakemake.output.table, of_rules, {**record(), "figures": of_figures.to_dict("records")})
+
+
+def behind(figure, params):
+    """Return the benchmarks of all jobs that a figure needs."""
+    paths = outputs.behind(figure, **params.directories)
+    return {outputs.benchmark_of(path, params.rules) for path in paths}
 
 
 def benchmarks(folder):
@@ -27,45 +39,67 @@ def benchmarks(folder):
     tables = []
     for path in sorted(folder.rglob("*.tsv")):
         table = pd.read_csv(path, sep="\t", na_values="-")[list(MEASURED)].rename(columns=MEASURED).astype(float)
-        tables.append(table.assign(rule=path.relative_to(folder).with_suffix("").parts[0]))
+        rule = path.relative_to(folder).with_suffix("").parts[0]
+        tables.append(table.assign(rule=rule, benchmark=str(path)))
     jobs = pd.concat(tables, ignore_index=True)
     # A job too short to be sampled.
     jobs.loc[jobs["memory_mb"] == 0, ["memory_mb", "processor_s"]] = float("nan")
     return jobs
 
 
+TAKEN = {
+    "jobs": ("seconds", "size"),
+    "most_memory_mb": ("memory_mb", "max"),
+    "most_processor_s": ("processor_s", "max"),
+    "total_processor_s": ("processor_s", "sum"),
+    "longest_s": ("seconds", "max"),
+    "total_s": ("seconds", "sum"),
+    "disk_mb": ("disk_mb", "sum"),
+}
+
+
 def by_rule(jobs):
-    """Return the most that any job of a rule took, and the time of all."""
-    return (
-        jobs.groupby("rule")
-        .agg(
-            jobs=("seconds", "size"),
-            most_memory_mb=("memory_mb", "max"),
-            most_processor_s=("processor_s", "max"),
-            longest_s=("seconds", "max"),
-            total_s=("seconds", "sum"),
-        )
-        .reset_index()
-    )
+    """Return the most that any job of a rule took, and the time and disk of all."""
+    return jobs.groupby("rule").agg(**TAKEN).reset_index()
 
 
-def markdown(table, scale, machine):
+def by_figure(jobs, needed):
+    """Return the same of the jobs that each figure needs; what figures share counts for each of them."""
+    shown = [jobs[jobs["benchmark"].isin(benchmarks)].assign(figure=figure) for figure, benchmarks in needed.items()]
+    return pd.concat(shown).groupby("figure").agg(**TAKEN).reset_index()
+
+
+def markdown(of_rules, of_figures, scale, machine):
+    header = [
+        "jobs | most memory (MB) | most processor time (s) | longest (s) | together (s) | disk (MB) |",
+        "|---|---|---|---|---|---|---|",
+    ]
     lines = [
         "# Resources: what the jobs took",
         "",
         "Written by `snakemake resources` from what Snakemake measured in the last run of each job. Memory is of its",
         "own process, sampled: without Snakemake's, and empty where every job was too short. Beside other work jobs",
-        "take longer, but little more processor time.",
+        "take longer, but little more processor time. Disk is what they left.",
         f"Scale: {scale}. Machine: {machine}.",
         "",
-        "| rule | jobs | most memory (MB) | most processor time (s) | longest (s) | together (s) |",
-        "|---|---|---|---|---|---|",
+        f"| rule | {header[0]}",
+        header[1],
+        *(_row(row.rule, row) for row in of_rules.itertuples()),
+        f"| all | {of_rules['jobs'].sum()} | | | | {of_rules['total_s'].sum():.0f} | {of_rules['disk_mb'].sum():.1f} |",
+        "",
+        "A figure with all that it is made from, from the data on; what several need counts for each of them.",
+        "",
+        f"| figure | {header[0]}",
+        header[1],
+        *(_row(row.figure, row) for row in of_figures.itertuples()),
     ]
-    for row in table.itertuples():
-        sampled = ["" if pd.isna(value) else f"{value:.0f}" for value in (row.most_memory_mb, row.most_processor_s)]
-        lines.append(f"| {row.rule} | {row.jobs} | {' | '.join(sampled)} | {row.longest_s:.0f} | {row.total_s:.0f} |")
-    lines.append(f"| all | {table['jobs'].sum()} | | | | {table['total_s'].sum():.0f} |")
     return "\n".join(lines) + "\n"
+
+
+def _row(name, row):
+    sampled = ["" if pd.isna(value) else f"{value:.0f}" for value in (row.most_memory_mb, row.most_processor_s)]
+    times = f"{row.longest_s:.0f} | {row.total_s:.0f}"
+    return f"| {name} | {row.jobs} | {' | '.join(sampled)} | {times} | {row.disk_mb:.1f} |"
 
 
 if "snakemake" in globals():

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,12 @@ from gfs.scalar.columns import Floats, as_weights, others_product
 from gfs.scalar.invariant_set import in_invariant_set
 from gfs.scalar.network import gd_step
 from gfs.scalar.solution import column_gfs_sharpness, gfs_sharpness, gradient_flow_point
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Runs that converge but whose GFS sharpness rises on the way are followed into the invariant set for so many steps.
+_STEPS_INTO_SET = 1000
 
 # A rise of GFS sharpness by less than this, relative to it, is rounding: its error is below 1e-13.
 RISE = 1e-12
@@ -54,6 +60,36 @@ class Descents:
     rises: NDArray[np.int64]
     last_rise: NDArray[np.int64]
     crossing_loss: Floats
+
+
+def table(settings: Mapping[str, Any], *, threads: int = 1) -> pd.DataFrame:
+    """Return a row per start of a grid, as the configuration's ``scalar.plane`` has it.
+
+    Its columns are ``w1``, ``w2``, ..., ``product``, the fields of :class:`Descents`, ``in_set`` (whether the start is
+    in the positive invariant set), ``first_in_set`` (:func:`first_in_set` of the runs that converge but rise on the
+    way, -1 for all others) and ``threshold`` (2/eta).
+    """
+    import pandas as pd
+
+    eta = settings["learning_rate"]
+    (low, high), (least, largest) = settings["gfs_sharpness"], settings["products"]
+    sharpnesses, products = settings["points"]
+    wanted = np.linspace(low, high, sharpnesses) * 2 / eta
+    phi, product = np.meshgrid(wanted, np.linspace(least, largest, products))
+    w = starts(settings["direction"], phi.ravel(), product.ravel())
+    found = descend(
+        w,
+        eta,
+        loss_tolerance=settings["stop"]["loss"],
+        max_iterations=settings["stop"]["iterations"],
+        threads=threads,
+    )
+    weights = {f"w{i + 1}": w[:, i] for i in range(w.shape[1])}
+    rows = pd.DataFrame({**weights, "product": product.ravel(), **vars(found), "in_set": in_invariant_set(w, eta)})
+    rising = (rows["rises"] > 0) & (rows["status"] == "converged")
+    rows["first_in_set"] = -1
+    rows.loc[rising, "first_in_set"] = first_in_set(w[rising], eta, _STEPS_INTO_SET)
+    return rows.assign(threshold=2 / eta)
 
 
 def starts(direction: Sequence[float], sharpness: Floats, products: Floats) -> Floats:

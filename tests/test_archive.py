@@ -1,0 +1,150 @@
+"""What an archive refuses, its bytes, and the record of the run; that it draws again is in test_workflow.py."""
+
+import gzip
+import hashlib
+import json
+import shutil
+import tarfile
+
+import pytest
+from project import BESIDE, commit_all, copy_project, make_checkout
+
+import archive
+from gfs import configuration, files, yaml_files
+from gfs.errors import UserError
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A checkout with one small table behind every figure and one claim, made to order."""
+    import pandas as pd
+
+    folder = copy_project(tmp_path / "project").folder
+    make_checkout(folder)
+    monkeypatch.chdir(folder)
+    record = {
+        "wall_time_s": 60.0,
+        "written": "2026-01-02T03:04:05+00:00",
+        "commit": "c0ffee",
+        "versions": {"numpy": "2.0"},
+    }
+    table = "results/tables/one.parquet"
+    files.write_table(table, pd.DataFrame({"x": [1.0]}), {**record, "parameters": {}})
+    for figure in configuration.FIGURES:
+        drawn = {**record, "parameters": {"tables_sha256": {table: files.sha256(table)}}}
+        files.write_table(f"results/figures/{figure}.parquet", pd.DataFrame({"x": [2.0]}), drawn)
+        for suffix in archive.FORMATS:
+            with files.whole_file(f"figures/{figure}.{suffix}") as path:
+                path.write_text(f"{figure}.{suffix}")
+    files.write_json("results/claims.json", [{"source": "results/tables"}, {"source": None}])
+    with files.whole_file("results/claims.md") as path:
+        path.write_text("# Claims\n")
+    return folder
+
+
+def written(*overlays):
+    return archive.write(archive.Path("archive"), yaml_files.merged("config.yaml", *overlays), overlays)
+
+
+def contents(path):
+    with tarfile.open(path) as packed:
+        entries = {entry.name.partition("/")[2]: entry for entry in packed}
+        read = {name: packed.extractfile(entry).read() for name, entry in entries.items() if entry.isfile()}
+    return entries, read
+
+
+def test_it_has_code_lock_configuration_tables_figures_claims_and_their_checksums(checkout):
+    (checkout / "results/checkpoints.parquet").write_text("not to be kept")
+    path = written()
+    entries, read = contents(path)
+    assert {"Snakefile", "config.yaml", "config/paper.yaml", "workflow/gfs/files.py", *BESIDE} <= set(read)
+    assert {"results/tables/one.parquet", "results/tables/one.json", "results/claims.json"} <= set(read)
+    for figure in configuration.FIGURES:
+        assert {f"figures/{figure}.pdf", f"results/figures/{figure}.parquet"} <= set(read)
+    assert "results/checkpoints.parquet" not in read
+    assert entries["profiles"].linkname == "workflow/profiles"
+    assert entries["envs/uv.sh"].mode == 0o755
+    sums = dict(line.split("  ")[::-1] for line in read["SHA256SUMS"].decode().splitlines())
+    assert sums == {name: hashlib.sha256(content).hexdigest() for name, content in read.items() if name != "SHA256SUMS"}
+
+
+def test_the_same_results_give_the_same_bytes(checkout):
+    before = written().read_bytes()
+    for path in checkout.rglob("*.pdf"):
+        path.touch()
+    assert written().read_bytes() == before
+    assert gzip.decompress(before)
+    (checkout / "figures/figure01.pdf").write_text("another")
+    assert written().read_bytes() != before
+
+
+def test_the_record_says_what_was_made_from_what(checkout):
+    path = written("tests/tiny.yaml")
+    assert "-tiny-" in path.name
+    read = contents(path)[1]
+    record = json.loads(read["ro-crate-metadata.json"])
+    entities = {entity["@id"]: entity for entity in record["@graph"]}
+    assert len(entities) == len(record["@graph"])
+
+    def linked(value):
+        return {link["@id"] for link in (value if isinstance(value, list) else [value])}
+
+    root, run = entities["./"], entities["#run"]
+    assert entities["ro-crate-metadata.json"]["about"] == {"@id": "./"}
+    assert linked(root["conformsTo"]) == set(archive.crate.PROFILES)
+    assert linked(root["mainEntity"]) == {"Snakefile"} == linked(run["instrument"])
+    assert "ComputationalWorkflow" in entities["Snakefile"]["@type"]
+    assert linked(root["mentions"]) == {"#run"}
+    assert linked(root["hasPart"]) == set(read) - {"ro-crate-metadata.json", "SHA256SUMS"}
+    assert {"name", "description", "datePublished", "license"} <= set(root)
+    assert linked(root["citation"]) == {"https://arxiv.org/abs/2305.13064"}
+    assert linked(run["object"]) == {"config.yaml", "tests/tiny.yaml"}
+    made = {name for name in read if name.startswith(("results/", "figures/"))}
+    assert linked(run["result"]) == made
+    assert (run["startTime"], run["endTime"]) == ("2026-01-02T03:03:05+00:00", "2026-01-02T03:04:05+00:00")
+    assert "c0ffee" in run["description"]
+    assert entities["#numpy"]["softwareVersion"] == "2.0"
+    for name in linked(root["hasPart"]):
+        assert entities[name]["sha256"] == hashlib.sha256(read[name]).hexdigest()
+    # Every link within the record leads somewhere.
+    for entity in record["@graph"]:
+        for value in entity.values():
+            for link in value if isinstance(value, list) else [value]:
+                if isinstance(link, dict):
+                    assert link["@id"] in entities or link["@id"].startswith("http")
+
+
+def test_what_is_not_committed_is_named(checkout):
+    (checkout / "config.yaml").write_text((checkout / "config.yaml").read_text() + "# more\n")
+    with pytest.raises(UserError, match=r"not committed.*config\.yaml"):
+        written()
+    commit_all(checkout)
+    (checkout / "mine.yaml").write_text("scale: mine\n")
+    with pytest.raises(UserError, match=r"mine\.yaml is not committed"):
+        written("mine.yaml")
+
+
+def test_outside_a_checkout_there_is_none(checkout):
+    shutil.rmtree(checkout / ".git")
+    with pytest.raises(UserError, match="made from a git checkout"):
+        written()
+
+
+@pytest.mark.parametrize("name", ["figures/figure05.svg", "results/tables/one.parquet", "results/claims.json"])
+def test_what_is_missing_is_named(checkout, name):
+    (checkout / name).unlink()
+    with pytest.raises(UserError, match=f"{name}.*run snakemake first"):
+        written()
+
+
+def test_damaged_tables_and_figures_of_other_tables_are_refused(checkout):
+    import pandas as pd
+
+    kept = ("parameters", "commit", "written", "wall_time_s", "versions")
+    record = {key: files.read_provenance("results/tables/one.parquet")[key] for key in kept}
+    files.write_table("results/tables/one.parquet", pd.DataFrame({"x": [3.0]}), record)
+    with pytest.raises(UserError, match=r"figure01 was drawn from another results/tables/one\.parquet"):
+        written()
+    (checkout / "results/tables/one.parquet").write_bytes(b"PAR1")
+    with pytest.raises(UserError, match=r"cannot read results/tables/one\.parquet"):
+        written()

@@ -1,0 +1,154 @@
+"""The record of a run for an archive: an RO-Crate that follows the profile Workflow Run Crate.
+
+It says what is certain and no more: which files the workflow made from which configuration at which commits, between
+which times, by which versions. Who ran it is not known, so no agent is named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mimetypes
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rocrate.model import ContextEntity, File
+from rocrate.rocrate import ROCrate
+
+from gfs.configuration import Config
+
+FILE = "ro-crate-metadata.json"
+PROFILES = {
+    "https://w3id.org/ro/wfrun/process/0.6": ("Process Run Crate", "0.6"),
+    "https://w3id.org/ro/wfrun/workflow/0.6": ("Workflow Run Crate", "0.6"),
+    "https://w3id.org/workflowhub/workflow-ro-crate/1.1": ("Workflow RO-Crate", "1.1"),
+}
+TERMS = "https://w3id.org/ro/terms/workflow-run/context"
+WORKFLOW = "Snakefile"
+FORMATS = {".parquet": "application/vnd.apache.parquet", ".md": "text/markdown", ".yaml": "application/yaml"}
+
+
+def metadata(
+    config: Config,
+    contents: Mapping[str, bytes],
+    results: Sequence[str],
+    overlays: Sequence[str],
+    commit: str,
+    time: int,
+    version: str,
+) -> dict[str, Any]:
+    """Return the JSON-LD of the crate.
+
+    Args:
+        config: what the results were made with.
+        contents: every file of the archive with its content.
+        results: those that the workflow made.
+        overlays: configuration files on top of ``config.yaml``.
+        commit, time, version: of the code; the time in seconds.
+    """
+    cited = yaml.safe_load(contents["CITATION.cff"])
+    crate = ROCrate()
+    crate.metadata.extra_contexts.append(TERMS)
+    crate.name = f"{cited['title']}: results of scale {config['scale']}"
+    crate.description = "Code, configuration, tables, figures and claims of a replication: see README.md, ARCHIVE.md."
+    crate.datePublished = datetime.fromtimestamp(time, UTC)
+    licence = {"name": "MIT License", "identifier": cited["license"]}
+    crate.license = crate.add(_entity(crate, f"https://spdx.org/licenses/{cited['license']}", "CreativeWork", licence))
+    crate.root_dataset["conformsTo"] = [
+        crate.add(_entity(crate, url, "CreativeWork", {"name": name, "version": number}))
+        for url, (name, number) in PROFILES.items()
+    ]
+    crate.root_dataset["citation"] = crate.add(_paper(crate, cited["references"][0]))
+    described = {path: _file(crate, path, contents[path]) for path in sorted(contents)}
+    home = {"@id": "https://snakemake.readthedocs.io"}
+    language = _entity(
+        crate,
+        "https://w3id.org/workflowhub/workflow-ro-crate#snakemake",
+        "ComputerLanguage",
+        {"name": "Snakemake", "identifier": home, "url": home},
+    )
+    authors = [
+        _entity(crate, f"#author-{number}", "Organization", {"name": author["name"]})
+        for number, author in enumerate(cited["authors"], start=1)
+    ]
+    crate.add(language, *authors)
+    workflow = described[WORKFLOW]
+    workflow["name"] = cited["title"]
+    workflow["version"] = f"{version}, commit {commit}"
+    workflow["programmingLanguage"] = language
+    workflow["author"] = authors
+    crate.root_dataset["mainEntity"] = workflow
+    crate.root_dataset["mentions"] = [_run(crate, described, contents, results, ["config.yaml", *overlays])]
+    return dict(crate.metadata.generate())
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def records_of(contents: Mapping[str, bytes], results: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the records beside the tables among the results."""
+    return [json.loads(contents[path]) for path in results if f"{path.removesuffix('.json')}.parquet" in contents]
+
+
+def commits(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the commits of the code that made the results; of one that ran outside a checkout it is not known."""
+    return sorted({str(record["commit"] or "unknown") for record in records})
+
+
+def _entity(crate: ROCrate, identifier: str, kind: str, properties: Mapping[str, Any]) -> ContextEntity:
+    return ContextEntity(crate, identifier, properties={"@type": kind, **properties})
+
+
+def _paper(crate: ROCrate, reference: Mapping[str, Any]) -> ContextEntity:
+    authors = [f"{author['given-names']} {author['family-names']}" for author in reference["authors"]]
+    (number,) = (i["value"].removeprefix("arXiv:") for i in reference["identifiers"] if i["value"].startswith("arXiv:"))
+    about = {"name": reference["title"], "creditText": ", ".join(authors), "datePublished": str(reference["year"])}
+    return _entity(crate, f"https://arxiv.org/abs/{number}", "ScholarlyArticle", about)
+
+
+def _file(crate: ROCrate, path: str, content: bytes) -> File:
+    kind = FORMATS.get(Path(path).suffix) or mimetypes.guess_type(path)[0] or "text/plain"
+    about = {"contentSize": str(len(content)), "encodingFormat": kind, "sha256": sha256(content)}
+    kinds = {"@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow"]} if path == WORKFLOW else {}
+    return crate.add(File(crate, dest_path=path, properties={**about, **kinds}))
+
+
+def _run(
+    crate: ROCrate,
+    described: Mapping[str, Any],
+    contents: Mapping[str, bytes],
+    results: Sequence[str],
+    configured: Sequence[str],
+) -> ContextEntity:
+    """Describe what made the results, from the records beside them."""
+    records = records_of(contents, results)
+    ends = [datetime.fromisoformat(record["written"]) for record in records]
+    starts = [end - timedelta(seconds=record["wall_time_s"]) for end, record in zip(ends, records, strict=True)]
+    versions = {name: number for record in records for name, number in record["versions"].items()}
+    action = _entity(
+        crate,
+        "#run",
+        "CreateAction",
+        {
+            "name": "Run of the workflow",
+            "description": f"Made at commit {' and '.join(commits(records))}; the times are those of the first and the "
+            "last table that is here.",
+            "startTime": min(starts).isoformat(timespec="seconds"),
+            "endTime": max(ends).isoformat(timespec="seconds"),
+            "actionStatus": {"@id": "http://schema.org/CompletedActionStatus"},
+        },
+    )
+    crate.add(action)
+    action["instrument"] = described[WORKFLOW]
+    action["object"] = [described[path] for path in configured]
+    action["result"] = [described[path] for path in results]
+    used = [
+        crate.add(_entity(crate, f"#{name}", "SoftwareApplication", {"name": name, "softwareVersion": number}))
+        for name, number in sorted(versions.items())
+    ]
+    described[WORKFLOW]["softwareRequirements"] = used
+    return action

@@ -1,0 +1,266 @@
+"""``python -m gfs.deviations [page]``: what differs from the paper, or is not known of it, as one page.
+
+It is made of what the configuration files say above each value, of the statements and claims whose numbers are ours,
+of the measured sensitivity (``results/sensitivity``) and of the few deviations that are no value, listed here.
+"""
+
+from __future__ import annotations
+
+import json
+import pkgutil
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from gfs import claims, files, marks, sensitivity, yaml_files
+from gfs.claims import Claim
+from gfs.configuration import FIGURE_MODELS, figure_experiments
+from gfs.errors import UserError
+from gfs.marks import Annotation
+from gfs.scalar import theorems
+from gfs.variants import value_at
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs/deviations.md"
+SENSITIVITY = ROOT / "results/sensitivity/sensitivity.parquet"
+# Sections that no number depends on.
+_HOW_IT_IS_RUN = ("scale", "directories", "execution")
+DEFAULT, PAPER_SCALE = "config.yaml", "config/paper.yaml"
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """One that is no value of the configuration.
+
+    Attributes:
+        subject, paper, here: what it is about, what the paper has, what is here, and why.
+        places: where it is done, below the project's folder.
+    """
+
+    subject: str
+    paper: str
+    here: str
+    places: tuple[str, ...]
+
+
+DEVIATIONS = (
+    Deviation(
+        "factor of the regression loss",
+        "mean squared error; the factor is lost from its text",
+        "1/(2N). Sharpness, GFS sharpness and 2/η scale with it alike, so that no conclusion depends on it.",
+        ("workflow/gfs/regression/model.py",),
+    ),
+    Deviation(
+        "factor of the networks' loss",
+        "squared error; the factor is lost from its text",
+        "1/(2N) times the sum over the outputs. The same holds.",
+        ("workflow/gfs/networks/losses.py",),
+    ),
+    Deviation(
+        "integrator of the flow of networks",
+        "RK4 with steps in proportion to 1/sharpness",
+        "second-order Runge-Kutta-Chebyshev with steps chosen by their error, and exponential steps in a Krylov space "
+        "where the flow is nearly linear: far fewer gradients (measured in `results/speed/networks.md`). "
+        "`flow: {method: rk4}` is the paper's.",
+        ("workflow/gfs/flow/rkc.py", "workflow/gfs/flow/tail.py", "results/speed/networks.md"),
+    ),
+    Deviation(
+        "error of the GFS sharpness of networks",
+        "none is given",
+        "estimated at each point, from a second, coarser flow, from an earlier end and from the eigenvalue's residual; "
+        "the claims on networks and the bands of the figures use it.",
+        ("workflow/gfs/flow/sharpness.py",),
+    ),
+    Deviation(
+        "GFS sharpness of squared regression",
+        "a convex problem",
+        "the same problem, solved by Newton's method on its dual and certified; cvxpy is there to compare with "
+        "(`results/speed/regression.md`).",
+        ("workflow/gfs/regression/newton.py", "results/speed/regression.md"),
+    ),
+    Deviation(
+        "approximation of Zhu et al. (figure 10)",
+        "their dynamics",
+        "the leading order in η of these, on the slice w1 = w2, w3 = w4 for which they are given.",
+        ("workflow/gfs/scalar/bifurcation.py",),
+    ),
+    Deviation(
+        "starts of figures 2c and 3",
+        "a plane of GFS sharpness and product; the starts' shapes are lost from its text",
+        "one start per point of the plane, its shape along one direction (`scalar.plane.direction`).",
+        ("workflow/gfs/scalar/plane.py",),
+    ),
+    Deviation(
+        "start of figure 9",
+        "chosen from figure 3",
+        "by a rule (`scalar.start`), of which the crossing loss is the paper's.",
+        ("workflow/gfs/scalar/plane.py",),
+    ),
+    Deviation(
+        "figure 5d",
+        "none",
+        "beyond the paper: squared regression from lazy to rich initialisation.",
+        ("workflow/gfs/regression/runs.py",),
+    ),
+)
+
+
+def page() -> str:
+    """Return the page; it depends on files of the project alone."""
+    default, paper = list(marks.read(ROOT / DEFAULT)), list(marks.read(ROOT / PAPER_SCALE))
+    found = files.read_table(SENSITIVITY) if SENSITIVITY.exists() else None
+    lines = [
+        "# Deviations",
+        "",
+        "What is not the paper's, or not known to be. Written by `make deviations`, mostly from the comments in",
+        f"[{DEFAULT}](../{DEFAULT}) and [{PAPER_SCALE}](../{PAPER_SCALE}). What one experiment takes over from",
+        "another (`<<`) is listed once, where it is said.",
+        "",
+        *_open(default, found),
+        "",
+        "## In place of the paper's",
+        "",
+        "At the default scale, so that every figure comes out on a laptop without a download.",
+        "",
+        *_table(
+            ("key", "our value", "what it takes the place of"), _rows(a for a in default if a.replaces_the_paper_s)
+        ),
+        "",
+        *_not_values(),
+        "",
+        *_changed(default, paper),
+        "",
+        *_statements(),
+        "",
+        *_tolerances(),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _open(default: list[Annotation], found: pd.DataFrame | None) -> Iterator[str]:
+    yield "## Values that the paper's text no longer shows"
+    yield ""
+    yield "Each is our choice, never the paper's. For some it was measured what becomes of the claims with other"
+    yield "values, each changed alone, regression and network in a smaller version"
+    yield "([all numbers](../results/sensitivity/sensitivity.md); `snakemake sensitivity`):"
+    yield ""
+    yield from sensitivity.summary(found) if found is not None else []
+    yield ""
+    rows = [(*row, _sensitivity(found, row[0].strip("`"))) for row in _rows(a for a in default if a.mark == "open")]
+    yield from _table(("key", "our value", "why", "with other values"), rows)
+
+
+def _sensitivity(found: pd.DataFrame | None, key: str) -> str:
+    config = yaml_files.read(ROOT / DEFAULT)
+    return "" if found is None else "; ".join(sensitivity.in_words(found, key, config))
+
+
+def _not_values() -> Iterator[str]:
+    yield "## What is no value of the configuration"
+    yield ""
+    rows = [(d.subject, d.paper, d.here, ", ".join(f"[{Path(p).name}](../{p})" for p in d.places)) for d in DEVIATIONS]
+    yield from _table(("what", "the paper", "here", "where"), rows)
+
+
+def _changed(default: list[Annotation], paper: list[Annotation]) -> Iterator[str]:
+    ours, theirs = yaml_files.read(ROOT / DEFAULT), yaml_files.merged(ROOT / DEFAULT, ROOT / PAPER_SCALE)
+    counterparts = dict(_counterparts(ours, theirs))
+    yield f"## At the paper's scale, `{PAPER_SCALE}`"
+    yield ""
+    yield "What differs there from the default scale (an experiment from the one in its place in the figure), and what"
+    yield "of it the paper gives (text), leaves open (open) or we chose (ours)."
+    yield ""
+    rows = []
+    for annotation in paper:
+        there = _value(ours, _counterpart_key(annotation.key, counterparts))
+        if there != annotation.value and annotation.key.partition(".")[0] not in _HOW_IT_IS_RUN:
+            shown = "" if there is None else _shown(there)
+            rows.append((f"`{annotation.key}`", shown, _shown(annotation.value), annotation.mark, annotation.comment))
+    yield from _table(("key", "default", "there", "mark", "why"), rows)
+
+
+def _counterparts(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield experiments of the paper's scale with those in their place in the figures of the default scale."""
+    for figure in FIGURE_MODELS:
+        yield from zip(figure_experiments(theirs, figure), figure_experiments(ours, figure), strict=False)
+
+
+def _counterpart_key(key: str, counterparts: Mapping[str, str]) -> str:
+    section, _, rest = key.partition(".")
+    name, _, last = rest.partition(".")
+    return f"experiments.{counterparts[name]}.{last}" if section == "experiments" and name in counterparts else key
+
+
+def _value(config: Mapping[str, Any], key: str) -> Any:
+    try:
+        return value_at(config, key)
+    except KeyError:
+        return None
+
+
+def _statements() -> Iterator[str]:
+    yield "## Numbers in theorems and lemmas"
+    yield ""
+    yield "Statements of which a constant or a bound is derived or chosen here, and marked so"
+    yield "([theorems.py](../workflow/gfs/scalar/theorems.py))."
+    yield ""
+    ours = [s for s in theorems.STATEMENTS if re.search(r"\b(derived|chosen here|lost)\b", s.text)]
+    yield from _table(("statement", "as it is examined"), [(f"`{s.id}`", s.text) for s in ours])
+
+
+def _tolerances() -> Iterator[str]:
+    yield "## Tolerances of the claims"
+    yield ""
+    yield "The paper's text mostly says it in words ('about', 'just below'). Each number is our reading, with the"
+    yield "reason beside it in the code. What is not listed has to hold exactly."
+    yield ""
+    rows = []
+    for place, claim in _claims():
+        if claim.tolerance > 0 or (claim.relation != "=" and claim.expected not in (0, 1)):
+            expected = f"{claim.relation} {claim.expected:.4g}"
+            where = f"[{place.name}](../{place.relative_to(ROOT)})"
+            rows.append((f"`{claim.id}`", claim.statement, expected, f"{claim.tolerance:.4g}", where))
+    yield from _table(("claim", "statement", "expected", "tolerance", "where"), rows)
+
+
+def _claims() -> Iterator[tuple[Path, Claim]]:
+    """Yield the claims with the module that lists them."""
+    for module in pkgutil.iter_modules(claims.__path__):
+        listed: Iterable[Claim] = getattr(import_module(f"{claims.__name__}.{module.name}"), "CLAIMS", ())
+        for claim in listed:
+            yield Path(claims.__path__[0]) / f"{module.name}.py", claim
+
+
+def _rows(chosen: Iterable[Annotation]) -> Iterator[tuple[str, str, str]]:
+    for annotation in chosen:
+        yield f"`{annotation.key}`", _shown(annotation.value), annotation.comment
+
+
+def _shown(value: Any) -> str:
+    return f"`{json.dumps(value)}`" if isinstance(value, list | dict | bool) else f"{value}"
+
+
+def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    yield f"| {' | '.join(header)} |"
+    yield "|---" * len(header) + "|"
+    for row in rows:
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
+
+
+def main(arguments: list[str]) -> None:
+    """Write the page, to another place if one is named."""
+    with files.whole_file(Path(arguments[0]) if arguments else PAGE) as path:
+        path.write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except UserError as error:
+        sys.exit(f"error: {error}")

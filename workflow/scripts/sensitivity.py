@@ -1,0 +1,24 @@
+"""Rule sensitivity: all variants in one table, and what became of the claims as a page."""
+
+import _job
+from gfs import files, provenance, sensitivity
+from gfs.errors import UserError
+
+
+def main(snakemake):
+    import pandas as pd
+
+    record = provenance.recorder({"scale": snakemake.params.scale, "sensitivity": snakemake.params.studies})
+    if not snakemake.input.variants:
+        raise UserError("the configuration's section sensitivity has no study, so there is nothing to measure; add one")
+    found = pd.concat([files.read_table(path) for path in snakemake.input.variants], ignore_index=True)
+    hardware = provenance.hardware()
+    machine = f"{hardware['processor']}, {hardware['cores']} cores"
+    with files.whole_file(snakemake.output.page) as path:
+        page = sensitivity.markdown(found, snakemake.config, machine)
+        path.write_text(page, encoding="utf-8")
+    files.write_table(snakemake.output.table, found, record())
+
+
+if "snakemake" in globals():
+    _job.run(main, snakemake)

@@ -1,0 +1,20 @@
+"""Rule sensitivity_variant: the claims on a table of results that is made again with one value changed."""
+
+import _job
+from gfs import files, provenance, sensitivity
+from gfs.variants import Variant
+
+
+def main(snakemake):
+    params = snakemake.params
+    # The number is of the file's name, not of what is in it.
+    variant = Variant(snakemake.wildcards.study, params.key, value=params.value)
+    record = provenance.recorder({**params.made_from, "key": params.key, "value": params.value})
+    found = sensitivity.measured(
+        variant, params.table, params.made_from, device=snakemake.resources.device, downloads=params.downloads
+    )
+    files.write_table(snakemake.output.table, found, record())
+
+
+if "snakemake" in globals():
+    _job.run(main, snakemake)
