@@ -2,7 +2,7 @@
 
 from docutils.core import publish_parts
 
-from gfs import report
+from gfs import deviations, report
 
 ROW = {"id": "a", "figure": "2b, 8", "statement": "x_i * |y| `z` \\", "expected": "<= 1", "tolerance": 0.5}
 ROW |= {"measured": 0.123456, "verdict": "holds", "note": None}
@@ -26,16 +26,33 @@ def test_claims_of_a_figure():
 
 
 def test_caption_is_what_is_shown_and_a_table_without_markup():
-    found = html(report.caption("What is *shown*.\n", [ROW, ROW | {"measured": None, "verdict": "not attempted"}]))
+    rows = [ROW, ROW | {"measured": None, "verdict": "not attempted"}]
+    found = html(report.caption("What is *shown*.\n", rows, {"experiments.a": {"stop.loss": 0.1, "w_": [1, "*"]}}))
     assert "<em>shown</em>" in found
     assert "x_i * |y| `z` \\" in found
     assert "0.1235" in found
     assert "&lt;= 1 (tolerance 0.5)" in found
     assert found.count("<tr>") == 3
+    assert "<em>experiments.a</em> stop.loss: 0.1; w_: [1, '*']" in found
 
 
-def test_caption_without_claims():
-    assert report.caption("Shown.", []) == "Shown."
+def test_caption_without_claims_and_deviations():
+    assert report.caption("Shown.", [], {}).strip() == "Shown."
+
+
+def test_deviations_of_a_figure(config):
+    config["experiments"]["fc-tanh-digits"]["stop"]["loss"] = 0.5
+    found = deviations.of_figure(config, "figure12")
+    # Its own mark, one that is taken over, and one of another section.
+    assert found["experiments.fc-relu-digits"]["learning_rates"] == [0.08]
+    assert found["experiments.fc-tanh-digits"]["stop.loss"] == 0.5
+    assert found["experiments.fc-tanh-digits"]["data"] == "digits"
+    assert "activation" not in found["experiments.fc-tanh-digits"]
+    assert "initial_weights" not in deviations.of_figure(config, "figure09")["experiments.scalar-high-loss"]
+    assert deviations.of_figure(config, "figure03").keys() == {"scalar.plane"}
+    assert deviations.of_figure(config, "figure03")["scalar.plane"]["learning_rate"] == 0.2
+    for number in report.TITLES:
+        assert deviations.of_figure(config, f"figure{number:02}"), number
 
 
 def test_pages_show_text_as_it_is():

@@ -111,6 +111,56 @@ DEVIATIONS = (
 )
 
 
+# What a figure shows besides its experiments.
+_SECTIONS = {
+    "figure02": ("scalar.plane",),
+    "figure03": ("scalar.plane",),
+    "figure04": ("scalar.gpgd",),
+    "figure05": ("regression.runs", "regression.scales"),
+    "figure07": ("scalar.stable_set",),
+    "figure09": ("scalar.plane", "scalar.start"),
+    "figure10": ("scalar.gpgd",),
+    "figure11": ("scalar.gpgd",),
+}
+
+
+def of_figure(config: Mapping[str, Any], figure: str) -> dict[str, dict[str, Any]]:
+    """Return the values behind a figure that are not the paper's: by section of the configuration, by key.
+
+    They are those that ``config.yaml`` marks as open or as replacements, with the values that they have in ``config``.
+    What an experiment takes over from another is marked there.
+
+    Args:
+        config: a checked configuration.
+        figure: such as ``figure06``.
+    """
+    marked = [*marks.read(ROOT / DEFAULT)]
+    experiments = figure_experiments(config, figure) if figure in FIGURE_MODELS else []
+    data = [config["experiments"][name].get("data") for name in experiments]
+    sections = [
+        *(f"experiments.{name}" for name in experiments),
+        *(f"data.{name}" for name in dict.fromkeys(data) if name),
+        *_SECTIONS.get(figure, ()),
+    ]
+    found = {section: _not_the_paper_s(config, section, marked) for section in sections}
+    return {section: values for section, values in found.items() if values}
+
+
+def _not_the_paper_s(config: Mapping[str, Any], section: str, marked: list[Annotation]) -> dict[str, Any]:
+    own = {annotation.key.removeprefix(f"{section}."): annotation for annotation in marked}
+    kind, _, _ = section.partition(".")
+    values = {}
+    for annotation in marked:
+        there, _, key = annotation.key.removeprefix(f"{kind}.").partition(".")
+        if not annotation.key.startswith(f"{kind}.") or (kind != "experiments" and section != f"{kind}.{there}"):
+            continue
+        annotation = own.get(key, annotation)
+        value = _value(config, f"{section}.{key}")
+        if value is not None and (annotation.mark == "open" or annotation.replaces_the_paper_s):
+            values[key] = value
+    return values
+
+
 def page() -> str:
     """Return the page; it depends on files of the project alone."""
     default, paper = list(marks.read(ROOT / DEFAULT)), list(marks.read(ROOT / PAPER_SCALE))

@@ -84,18 +84,33 @@ def _numbers(source: str) -> set[int]:
     return set(map(int, re.findall(r"\d+", listed[1]))) if listed else set()
 
 
-def caption(shown: str, results: Sequence[Row]) -> str:
-    """Return what a figure shows, and its claims as a table, in reStructuredText.
+def caption(shown: str, results: Sequence[Row], deviations: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return what a figure shows, its claims as a table, and what in it is not the paper's, in reStructuredText.
 
     Args:
         shown: what the figure shows, in reStructuredText.
         results: the claims about it.
+        deviations: of :func:`gfs.deviations.of_figure`.
     """
+    return "\n".join([shown.rstrip(), "", *_claims(results), *_deviations(deviations)])
+
+
+def _deviations(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    if not found:
+        return []
+    lines = ["Not the paper's, or no longer to be seen in its text (docs/deviations.md has the reasons):", ""]
+    for section, values in found.items():
+        listed = "; ".join(f"{key}: {value}" for key, value in values.items())
+        lines += [f"- *{_plain(section)}* {_plain(listed)}"]
+    return [*lines, ""]
+
+
+def _claims(results: Sequence[Row]) -> list[str]:
     if not results:
-        return shown
+        return []
     rows = [_HEADER, *(_claim(row) for row in results)]
-    lines = [shown.rstrip(), "", ".. list-table::", "   :header-rows: 1", "   :widths: 55 20 13 12", ""]
-    return "\n".join([*lines, *(line for row in rows for line in _list_item(row))]) + "\n"
+    directive = [".. list-table::", "   :header-rows: 1", "   :widths: 55 20 13 12", ""]
+    return [*directive, *(line for row in rows for line in _list_item(row)), ""]
 
 
 def _claim(row: Row) -> list[str]:

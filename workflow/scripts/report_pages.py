@@ -7,7 +7,7 @@ import yaml
 from docutils.core import publish_parts
 
 import _job
-from gfs import files, report
+from gfs import deviations, files, report
 
 CLAIMS = {
     "id": "id",
@@ -28,7 +28,8 @@ def main(snakemake):
         report.TITLES, snakemake.input.shown, snakemake.input.pictures, snakemake.output.captions, strict=True
     ):
         about = report.claims_of(results, number)
-        caption = report.caption(Path(shown).read_text(encoding="utf-8"), about)
+        chosen = deviations.of_figure(snakemake.params.configuration, f"figure{number:02}")
+        caption = report.caption(Path(shown).read_text(encoding="utf-8"), about, chosen)
         # Snakemake takes it for a template.
         write(path, f"{{% raw %}}{caption}{{% endraw %}}\n")
         sections.append(report.figure(number, png, publish_parts(caption, writer="html")["body"]))
