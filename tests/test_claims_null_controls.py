@@ -90,6 +90,15 @@ def stuck(table):
     return table.assign(loss=1.0)
 
 
+def power_law(table):
+    """A decay that slows down."""
+    return table.assign(loss=np.linspace(1, 6, len(table)) ** -10)
+
+
+def stretched(table):
+    return table.assign(loss=np.exp(-19 * np.linspace(0, 1, len(table)) ** 0.7))
+
+
 def early_crossing(table):
     """GFS sharpness falls although the sharpness is still below 2/eta."""
     return table.assign(gfs_sharpness=np.linspace(13, 9.99, len(table)))
@@ -129,6 +138,8 @@ CONTROLS = {
     "figure 2, stuck": Control(
         "figure02", stuck, ("scalar-loss-converges", "scalar-loss-exponential", "scalar-loss-oscillates")
     ),
+    "figure 2, a power of the iteration": Control("figure02", power_law, ("scalar-loss-exponential",)),
+    "figure 2, an exponential of a power": Control("figure02", stretched, ("scalar-loss-exponential",)),
     "plane, rises in the set": Control(
         "plane", lambda t: t.assign(rises=t["rises"] + t["in_set"]), ("invariant-set-sufficient",)
     ),
@@ -167,9 +178,6 @@ CONTROLS = {
             zhu_distance=t["distance"],
         ),
         ("gpgd-predicts", "gpgd-beats-approximation"),
-    ),
-    "figure 10, periods of other iterates": Control(
-        "figure10_gpgd", lambda t: t.assign(period=t["period"].to_numpy()[::-1]), ("approximation-two-periods",)
     ),
     "figure 11, no chaos": Control("figure11_gpgd", on_the_plane(chaotic=False), ("chaos-in-invariant-set",)),
     "figure 5a, checkpoints shuffled": Control("figure05", shuffled, ("regression-gfs-monotone",)),

@@ -1,4 +1,4 @@
-"""Nothing that is read can run code: no pickle, no archive unpacked to disk, no text evaluated."""
+"""No data that is read can run code: no pickle, no archive unpacked to disk, no text evaluated."""
 
 import ast
 import io

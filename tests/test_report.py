@@ -1,8 +1,9 @@
 """What the report says beside the figures."""
 
 from docutils.core import publish_parts
+from project import ROOT
 
-from gfs import deviations, report
+from gfs import deviations, report, yaml_files
 
 ROW = {"id": "a", "figure": "2b, 8", "statement": "x_i * |y| `z` \\", "expected": "<= 1", "tolerance": 0.5}
 ROW |= {"measured": 0.123456, "verdict": "holds", "note": None}
@@ -40,19 +41,34 @@ def test_caption_without_claims_and_deviations():
     assert report.caption("Shown.", [], {}).strip() == "Shown."
 
 
+def of_figure(config, number, *overlays):
+    return deviations.of_figure(config, f"figure{number:02}", [ROOT / "config.yaml", *overlays])
+
+
 def test_deviations_of_a_figure(config):
     config["experiments"]["fc-tanh-digits"]["stop"]["loss"] = 0.5
-    found = deviations.of_figure(config, "figure12")
+    found = of_figure(config, 12)
     # Its own mark, one that is taken over, and one of another section.
     assert found["experiments.fc-relu-digits"]["learning_rates"] == [0.08]
     assert found["experiments.fc-tanh-digits"]["stop.loss"] == 0.5
     assert found["experiments.fc-tanh-digits"]["data"] == "digits"
     assert "activation" not in found["experiments.fc-tanh-digits"]
-    assert "initial_weights" not in deviations.of_figure(config, "figure09")["experiments.scalar-high-loss"]
-    assert deviations.of_figure(config, "figure03").keys() == {"scalar.plane"}
-    assert deviations.of_figure(config, "figure03")["scalar.plane"]["learning_rate"] == 0.2
+    assert "step_factor" not in str(found)
+    assert set(of_figure(config, 9)["experiments.scalar-high-loss"]) == {"learning_rates", "stop.loss"}
+    assert of_figure(config, 3).keys() == {"scalar.plane"}
+    assert of_figure(config, 3)["scalar.plane"]["learning_rate"] == 0.2
     for number in report.TITLES:
-        assert deviations.of_figure(config, f"figure{number:02}"), number
+        assert of_figure(config, number), number
+
+
+def test_deviations_of_the_paper_s_scale():
+    files = [ROOT / "config.yaml", ROOT / "config/paper.yaml"]
+    config = yaml_files.merged(*files)
+    found = of_figure(config, 6, files[1])
+    for name in ("fc-hardtanh-cifar10", "vgg11-cifar10", "resnet20-cifar10"):
+        assert not {"data", "channels"} & set(found[f"experiments.{name}"])
+        assert {"learning_rates", "stop.loss"} <= set(found[f"experiments.{name}"])
+    assert found["data.cifar10"] == {"images": 1000}
 
 
 def test_pages_show_text_as_it_is():

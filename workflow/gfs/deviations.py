@@ -124,17 +124,22 @@ _SECTIONS = {
 }
 
 
-def of_figure(config: Mapping[str, Any], figure: str) -> dict[str, dict[str, Any]]:
+def of_figure(config: Mapping[str, Any], figure: str, paths: Iterable[str | Path]) -> dict[str, dict[str, Any]]:
     """Return the values behind a figure that are not the paper's: by section of the configuration, by key.
 
-    They are those that ``config.yaml`` marks as open or as replacements, with the values that they have in ``config``.
-    What an experiment takes over from another is marked there.
+    They are those that the configuration files mark as open or as replacements, with the values that they have in
+    ``config``. What an experiment takes over from another of its model is marked there.
 
     Args:
         config: a checked configuration.
         figure: such as ``figure06``.
+        paths: the files that it was read from, in that order.
+
+    Raises:
+        UserError: one of them cannot be read.
     """
-    marked = [*marks.read(ROOT / DEFAULT)]
+    # Of a key that several files mark the last counts.
+    marked = {annotation.key: annotation for path in paths for annotation in marks.read(path)}
     experiments = figure_experiments(config, figure) if figure in FIGURE_MODELS else []
     data = [config["experiments"][name].get("data") for name in experiments]
     sections = [
@@ -146,19 +151,29 @@ def of_figure(config: Mapping[str, Any], figure: str) -> dict[str, dict[str, Any
     return {section: values for section, values in found.items() if values}
 
 
-def _not_the_paper_s(config: Mapping[str, Any], section: str, marked: list[Annotation]) -> dict[str, Any]:
-    own = {annotation.key.removeprefix(f"{section}."): annotation for annotation in marked}
-    kind, _, _ = section.partition(".")
-    values = {}
-    for annotation in marked:
-        there, _, key = annotation.key.removeprefix(f"{kind}.").partition(".")
-        if not annotation.key.startswith(f"{kind}.") or (kind != "experiments" and section != f"{kind}.{there}"):
-            continue
-        annotation = own.get(key, annotation)
+def _not_the_paper_s(config: Mapping[str, Any], section: str, marked: Mapping[str, Annotation]) -> dict[str, Any]:
+    found = {}
+    for key, annotation in _marks_of(config, section, marked).items():
         value = _value(config, f"{section}.{key}")
-        if value is not None and (annotation.mark == "open" or annotation.replaces_the_paper_s):
-            values[key] = value
-    return values
+        used = key != "flow.step_factor" or _value(config, f"{section}.flow.method") == "rk4"
+        if value is not None and used and (annotation.mark == "open" or annotation.replaces_the_paper_s):
+            found[key] = value
+    return found
+
+
+def _marks_of(config: Mapping[str, Any], section: str, marked: Mapping[str, Annotation]) -> dict[str, Annotation]:
+    """Return the marks of a section by key; an experiment's own go before those of the last one of its model."""
+    sources = [section]
+    if section.startswith("experiments."):
+        model = _value(config, f"{section}.model")
+        alike = [f"experiments.{name}" for name, other in config["experiments"].items() if other["model"] == model]
+        sources = [*(other for other in alike if other != section), section]
+    return {
+        key.removeprefix(f"{source}."): annotation
+        for source in sources
+        for key, annotation in marked.items()
+        if key.startswith(f"{source}.")
+    }
 
 
 def page() -> str:
@@ -257,8 +272,8 @@ def _value(config: Mapping[str, Any], key: str) -> Any:
 def _statements() -> Iterator[str]:
     yield "## Numbers in theorems and lemmas"
     yield ""
-    yield "Statements of which a constant or a bound is derived or chosen here, and marked so"
-    yield "([theorems.py](../workflow/gfs/scalar/theorems.py))."
+    yield "Statements of which a formula, a constant or a bound is derived or chosen here, and marked so"
+    yield "([theorems.py](../workflow/gfs/scalar/theorems.py), [properties.py](../workflow/gfs/scalar/properties.py))."
     yield ""
     ours = [s for s in theorems.STATEMENTS if re.search(r"\b(derived|chosen here|lost)\b", s.text)]
     yield from _table(("statement", "as it is examined"), [(f"`{s.id}`", s.text) for s in ours])
@@ -268,7 +283,8 @@ def _tolerances() -> Iterator[str]:
     yield "## Tolerances of the claims"
     yield ""
     yield "The paper's text mostly says it in words ('about', 'just below'). Each number is our reading, with the"
-    yield "reason beside it in the code. What is not listed has to hold exactly."
+    yield "reason beside it in the code. What is not listed is a comparison with 0 or 1, or has to hold but for"
+    yield "rounding."
     yield ""
     rows = []
     for place, claim in _claims():

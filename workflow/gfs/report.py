@@ -34,7 +34,7 @@ TITLES = {
 # The width of the pictures on a page.
 _PIXELS = 1200
 
-_HEADER = ("the paper's statement", "expected", "here", "verdict")
+_HEADER = ("statement", "expected", "here", "verdict")
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">

@@ -39,6 +39,7 @@ rule report_pages:
         ENVIRONMENT
     params:
         scale=config["scale"],
+        files=CONFIGURATION_FILES,
         configuration={key: value for key, value in config.items() if key != "execution"},
     script:
         "../scripts/report_pages.py"

@@ -12,7 +12,7 @@ from gfs import deviations, files, report
 CLAIMS = {
     "id": "id",
     "figure": "from",
-    "statement": "the paper's statement",
+    "statement": "statement",
     "expected": "expected",
     "tolerance": "tolerance",
     "measured": "measured here",
@@ -28,7 +28,7 @@ def main(snakemake):
         report.TITLES, snakemake.input.shown, snakemake.input.pictures, snakemake.output.captions, strict=True
     ):
         about = report.claims_of(results, number)
-        chosen = deviations.of_figure(snakemake.params.configuration, f"figure{number:02}")
+        chosen = deviations.of_figure(snakemake.params.configuration, f"figure{number:02}", snakemake.params.files)
         caption = report.caption(Path(shown).read_text(encoding="utf-8"), about, chosen)
         # Snakemake takes it for a template.
         write(path, f"{{% raw %}}{caption}{{% endraw %}}\n")
