@@ -91,12 +91,17 @@ def stuck(table):
 
 
 def power_law(table):
-    """A decay that slows down."""
-    return table.assign(loss=np.linspace(1, 6, len(table)) ** -10)
+    """A decay that slows down once GFS sharpness is below 2/eta."""
+    return once_below(table, lambda share: (1 + 5 * share) ** -10)
 
 
 def stretched(table):
-    return table.assign(loss=np.exp(-19 * np.linspace(0, 1, len(table)) ** 0.7))
+    return once_below(table, lambda share: np.exp(-19 * share**0.7))
+
+
+def once_below(table, loss):
+    below = np.flatnonzero(table["gfs_sharpness"] <= table["threshold"])
+    return table.assign(loss=np.r_[np.ones(below[0]), loss(np.linspace(0, 1, len(table) - below[0]))])
 
 
 def early_crossing(table):

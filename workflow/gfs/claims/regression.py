@@ -29,7 +29,7 @@ def farthest_final_of_eight(runs: pd.DataFrame) -> float:
 
 
 def largest_rise_of_eight(runs: pd.DataFrame) -> float:
-    """:func:`~gfs.claims.measures.largest_gfs_rise` of the first eight runs; NaN if there are not so many, or not whole."""
+    """:func:`~gfs.claims.measures.largest_gfs_rise` of the first eight runs; NaN if fewer, or not whole."""
     shown = eight(runs)
     return largest_gfs_rise(pd.concat(shown)) if len(shown) == 8 and _complete(pd.concat(shown)) else math.nan
 
