@@ -9,13 +9,14 @@ Derivatives are compared with those by a complex step, which are exact but for r
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gfs.scalar.columns import Floats
-from gfs.scalar.invariant_set import GFS_SHARPNESS_BOUND, in_invariant_set, invariant_set_margin, keeps_products
+from gfs.scalar.invariant_set import GFS_SHARPNESS_BOUND, in_invariant_set, invariant_set_margin
 from gfs.scalar.network import balances, gd_step, gradient, hessian, loss, product, sharpness
 from gfs.scalar.sampling import (
     TWO_ERRORS,
@@ -27,8 +28,10 @@ from gfs.scalar.sampling import (
     in_set,
     judged,
     near_set,
+    outside_set,
     shapes,
     with_signs,
+    without_condition_2,
 )
 from gfs.scalar.solution import gfs_sharpness, gpgd_step, gradient_flow_point
 
@@ -79,10 +82,6 @@ def _gpgd_products(w: Floats, eta: Floats) -> Sample:
         current = gpgd_step(current, eta)
         least = np.minimum(least, product(current))
     return Sample(np.where(np.isnan(least), -np.inf, least), {"w": w, "eta": eta})
-
-
-def _without_condition_2(generator: Generator, depth: int, count: int) -> list[Floats]:
-    return drawn_where(generator, depth, count, near_set, lambda w, eta: ~keeps_products(w, eta))
 
 
 def _bound_exists(w: Floats, eta: Floats) -> Sample:
@@ -269,14 +268,6 @@ def _below_one(generator: Generator, depth: int, count: int, *, reach: tuple[flo
     return [gradient_flow_point(z, generator.uniform(0.01, 1, size=count)), eta]
 
 
-def _beyond(generator: Generator, depth: int, count: int) -> list[Floats]:
-    def draw(generator: Generator, depth: int, count: int) -> tuple[Floats, Floats]:
-        w, eta = near_set(generator, depth, count, reach=4.0)
-        return w, eta
-
-    return drawn_where(generator, depth, count, draw, lambda w, eta: ~in_invariant_set(w, eta))
-
-
 def _growth_with_product(generator: Generator, depth: int, count: int, *, same: bool) -> Sample:
     """By how much each weight of the point with the larger product is larger."""
     z = shapes(generator, depth, count)
@@ -326,7 +317,7 @@ STATEMENTS: tuple[Statement, ...] = (
               "below 2/eta (above sqrt(2) times it)", fixed(_flat_minimiser, units=(1.42, 3.0)), 0.0, 1000),
     Statement("section-3.1-gpgd", "w in S: GPGD neither diverges nor changes the sign of the product (in 50 steps, "
               "chosen here)",
-              judged(_gpgd_products, in_set), "condition 2", judged(_gpgd_products, _without_condition_2), 0.0, 10),
+              judged(_gpgd_products, in_set), "condition 2", judged(_gpgd_products, without_condition_2), 0.0, 10),
     Statement("remark-3.5",
               "gradient flow keeps the balances w_i^2 - w_j^2 (integrated by RK4, to 1e-8 of the squares, chosen "
               "here)",
@@ -373,12 +364,12 @@ STATEMENTS: tuple[Statement, ...] = (
               judged(_factor_of_balances, lambda *drawn: _below_one(*drawn, reach=(0.02, 1.0))),
               "condition 3", judged(_factor_of_balances, lambda *drawn: _below_one(*drawn, reach=(1.2, 4.0)))),
     Statement("lemma-F.2", "w in S: the same for any pi (derived)", judged(_factor_of_balances, in_set),
-              "w in S", judged(_factor_of_balances, _beyond)),
+              "w in S", judged(_factor_of_balances, partial(outside_set, reach=4.0))),
     Statement("lemma-G.1", "equal balances, pi(u) < pi(v): each weight of v is larger, so that sum 1/v_i^2 is smaller "
               "(derived)", fixed(_growth_with_product, same=True),
               "equal balances", fixed(_growth_with_product, same=False), TWO_ERRORS),
     Statement("appendix-I-bound",
               "condition 3, pi_max and pi(w) below pi_min by 2 percent (chosen here): some B fulfils conditions 1 and "
               "2 on a grid of the gradient flow class", judged(_bound_exists, _positive(_well_inside)),
-              "pi_max below pi_min", judged(_bound_exists, _positive(_without_condition_2)), 0.0, 50),
+              "pi_max below pi_min", judged(_bound_exists, _positive(without_condition_2)), 0.0, 50),
 )  # fmt: skip

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from gfs.scalar.columns import Floats
-from gfs.scalar.invariant_set import GFS_SHARPNESS_BOUND, in_invariant_set
+from gfs.scalar.invariant_set import GFS_SHARPNESS_BOUND, in_invariant_set, keeps_products
 from gfs.scalar.solution import gradient_flow_point
 
 Generator = np.random.Generator
@@ -160,6 +161,17 @@ def near_set(generator: Generator, depth: int, count: int, *, reach: float = 1.0
 
 def in_set(generator: Generator, depth: int, count: int) -> list[Floats]:
     return drawn_where(generator, depth, count, near_set, in_invariant_set)
+
+
+def outside_set(generator: Generator, depth: int, count: int, *, reach: float) -> list[Floats]:
+    """Points as of :func:`near_set`, outside the set."""
+    return drawn_where(
+        generator, depth, count, partial(near_set, reach=reach), lambda w, eta: ~in_invariant_set(w, eta)
+    )
+
+
+def without_condition_2(generator: Generator, depth: int, count: int) -> list[Floats]:
+    return drawn_where(generator, depth, count, near_set, lambda w, eta: ~keeps_products(w, eta))
 
 
 def judged(judge: Callable[..., Sample], draw: Callable[[Generator, int, int], list[Floats]]) -> Callable[..., Sample]:
