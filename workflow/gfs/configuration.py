@@ -111,15 +111,18 @@ class Run:
         return self.parameters.get("initial_weights") == FROM_PLANE
 
 
-def check(config: Config, schema_path: str | Path) -> None:
+def check(config: Config, schema_path: str | Path, *, with_variants: bool = True) -> None:
     """Check ``config`` against the schema and for what a schema cannot say: names that refer to each other, files.
+
+    Args:
+        with_variants: whether the variants of the sensitivity studies are checked too, each as a whole configuration.
 
     Raises:
         ConfigurationError: with every problem found.
     """
     validator = _VALIDATOR(yaml_files.read(schema_path))
     problems = list(_unnamed_keys(config)) or list(_problems(config, validator))
-    if not problems:
+    if not problems and with_variants:
         problems = list(_unusable_variants(config, validator))
     if problems:
         listed = "\n".join(dict.fromkeys(problems))

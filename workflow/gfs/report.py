@@ -10,8 +10,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 Row = Mapping[str, Any]
 
 # The figures of the paper, by number.
@@ -175,6 +173,8 @@ def figure(number: int, png: str | Path, description: str) -> str:
 
 
 def _smaller(png: str | Path) -> bytes:
+    from PIL import Image  # which the workflow, that takes the titles from here at every start, does not need
+
     smaller = BytesIO()
     with Image.open(png) as picture:
         picture.thumbnail((_PIXELS, 2 * _PIXELS))

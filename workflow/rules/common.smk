@@ -32,8 +32,9 @@ except UserError as error:
 configfile: "config.yaml"
 
 
+# A job of a cluster is of a configuration whose variants were checked when it was planned.
 try:
-    configuration.check(config, ROOT / "workflow/schemas/config.schema.yaml")
+    configuration.check(config, ROOT / "workflow/schemas/config.schema.yaml", with_variants=workflow.is_main_process)
 except configuration.ConfigurationError as error:
     raise WorkflowError(str(error))
 
