@@ -36,6 +36,23 @@ FIGURE_MODELS = {
     "figure13": "network",
 }
 
+# The figures of the paper, by number.
+TITLES = {
+    1: "Depth 2, in the plane of the weights",
+    2: "Depth 4: the edge of stability, and where the GFS sharpness is monotone",
+    3: "Sharpness at convergence",
+    4: "Bifurcation diagram of GPGD",
+    5: "Squared regression",
+    6: "Networks with hardtanh and batch norm",
+    7: "The stable set at depth 3",
+    8: "The end of figure 2b",
+    9: "A start with a large loss",
+    10: "Two approximations beside gradient descent",
+    11: "Chaos in the invariant set",
+    12: "Networks with tanh and ReLU",
+    13: "Networks on other data",
+}
+
 # What an architecture needs to be told; an overlay that chooses another leaves what it does not need, unused.
 _ARCHITECTURES = {
     "fully_connected": ("activation", "widths"),

@@ -153,11 +153,15 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
         return _record(sidecar(path))
 
 
+def write_text(path: str | Path, text: str) -> None:
+    """Write ``text``, in UTF-8."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def write_json(path: str | Path, content: Any) -> None:
     """Write ``content`` as JSON, numbers that JSON has no name for (NaN, infinity) as strings."""
-    text = json.dumps(_json_ready(content), indent=2, allow_nan=False)
-    with whole_file(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_text(path, json.dumps(_json_ready(content), indent=2, allow_nan=False) + "\n")
 
 
 def write_record(path: str | Path, content: Mapping[str, Any]) -> None:

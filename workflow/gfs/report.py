@@ -10,24 +10,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-Row = Mapping[str, Any]
+from PIL import Image
 
-# The figures of the paper, by number.
-TITLES = {
-    1: "Depth 2, in the plane of the weights",
-    2: "Depth 4: the edge of stability, and where the GFS sharpness is monotone",
-    3: "Sharpness at convergence",
-    4: "Bifurcation diagram of GPGD",
-    5: "Squared regression",
-    6: "Networks with hardtanh and batch norm",
-    7: "The stable set at depth 3",
-    8: "The end of figure 2b",
-    9: "A start with a large loss",
-    10: "Two approximations beside gradient descent",
-    11: "Chaos in the invariant set",
-    12: "Networks with tanh and ReLU",
-    13: "Networks on other data",
-}
+from gfs.claims.printing import Row, cell
+from gfs.configuration import TITLES
 
 # The width of the pictures on a page.
 _PIXELS = 1200
@@ -112,19 +98,13 @@ def _claims(results: Sequence[Row]) -> list[str]:
 
 
 def _claim(row: Row) -> list[str]:
-    expected = _cell(row["expected"]) + (f" (tolerance {_cell(row['tolerance'])})" if row["tolerance"] else "")
-    return [row["statement"], expected, _cell(row["measured"]), row["verdict"]]
+    expected = cell(row["expected"]) + (f" (tolerance {cell(row['tolerance'])})" if row["tolerance"] else "")
+    return [row["statement"], expected, cell(row["measured"]), row["verdict"]]
 
 
 def _list_item(cells: Sequence[str]) -> list[str]:
     first, *others = map(_plain, cells)
     return [f"   * - {first}", *(f"     - {cell}" for cell in others)]
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _plain(text: str) -> str:
@@ -155,7 +135,7 @@ def table(rows: Iterable[Row], columns: Mapping[str, str]) -> str:
 
 
 def _table_row(row: Row, columns: Mapping[str, str]) -> str:
-    cells = [f'<td title="{escape(columns[name])}">{escape(_cell(row[name]))}</td>' for name in columns]
+    cells = [f'<td title="{escape(columns[name])}">{escape(cell(row[name]))}</td>' for name in columns]
     return f'<tr class="{escape(str(row.get("verdict", "")))}">{"".join(cells)}</tr>'
 
 
@@ -173,8 +153,6 @@ def figure(number: int, png: str | Path, description: str) -> str:
 
 
 def _smaller(png: str | Path) -> bytes:
-    from PIL import Image  # which the workflow, that takes the titles from here at every start, does not need
-
     smaller = BytesIO()
     with Image.open(png) as picture:
         picture.thumbnail((_PIXELS, 2 * _PIXELS))

@@ -16,7 +16,6 @@ import mending
 from gfs import configuration, variants, yaml_files
 from gfs.checkpoints import checkpoint_files
 from gfs.errors import UserError
-from gfs.report import TITLES
 
 mending.remember_command()
 
@@ -161,7 +160,7 @@ def caption_of(figure):
 
 def labels_of(figure):
     number = int(figure.removeprefix("figure"))
-    return {"figure": f"{number:02}", "shows": TITLES[number]}
+    return {"figure": f"{number:02}", "shows": configuration.TITLES[number]}
 
 
 def table_of(figure):

@@ -8,8 +8,7 @@ def main(snakemake):
     tables = {name: _job.read_table(paths) for name, paths in snakemake.input.items() if name != "definitions"}
     results = claims.evaluate(claims.CLAIMS, tables, snakemake.params.scale)
     files.write_json(snakemake.output.json, results)
-    with files.whole_file(snakemake.output.markdown) as path:
-        path.write_text(claims.markdown(results), encoding="utf-8")
+    files.write_text(snakemake.output.markdown, claims.markdown(results))
 
 
 if "snakemake" in globals():

@@ -38,9 +38,8 @@ def main(snakemake):
     rates = networks.gradient_rate()
     hardware = provenance.hardware()
     machine = f"{hardware['processor']}, {hardware['cores']} cores, {snakemake.threads} used"
-    with files.whole_file(snakemake.output.page) as path:
-        page = networks.markdown(table, rates, networks.by_size(IMAGES, WIDTHS), machine)
-        path.write_text(page, encoding="utf-8")
+    page = networks.markdown(table, rates, networks.by_size(IMAGES, WIDTHS), machine)
+    files.write_text(snakemake.output.page, page)
     with plotting.style():
         plotting.save(draw(table), snakemake.output.picture)
     files.write_table(snakemake.output.table, table, {**record(), "measured": networks.comparison(table) + rates})

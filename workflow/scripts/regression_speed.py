@@ -15,8 +15,7 @@ def main(snakemake):
     sizes = regression.by_size(SAMPLES, FACTORS)
     hardware = provenance.hardware()
     machine = f"{hardware['processor']}, {hardware['cores']} cores"
-    with files.whole_file(snakemake.output.page) as path:
-        path.write_text(regression.markdown(rows, sizes, machine), encoding="utf-8")
+    files.write_text(snakemake.output.page, regression.markdown(rows, sizes, machine))
     files.write_table(snakemake.output.table, sizes, {**record(), "measured": rows})
 
 

@@ -23,8 +23,7 @@ def main(snakemake):
     of_figures = by_figure(jobs, {figure: behind(figure, params) for figure in configuration.FIGURES})
     hardware = provenance.hardware()
     machine = f"{hardware['processor']}, {hardware['cores']} cores"
-    with files.whole_file(snakemake.output.page) as path:
-        path.write_text(markdown(of_rules, of_figures, params.scale, machine), encoding="utf-8")
+    files.write_text(snakemake.output.page, markdown(of_rules, of_figures, params.scale, machine))
     files.write_table(snakemake.output.table, of_rules, {**record(), "figures": of_figures.to_dict("records")})
 
 

@@ -16,8 +16,7 @@ def main(snakemake):
     scaled = scalar.scaling(DEPTHS, COUNTS)
     hardware = provenance.hardware()
     machine = f"{hardware['processor']}, {hardware['cores']} cores, one used unless the row says otherwise"
-    with files.whole_file(snakemake.output.page) as path:
-        path.write_text(scalar.markdown(rows, scaled, machine), encoding="utf-8")
+    files.write_text(snakemake.output.page, scalar.markdown(rows, scaled, machine))
     with plotting.style():
         plotting.save(draw(scaled), snakemake.output.picture)
     files.write_table(snakemake.output.table, scaled, {**record(), "measured": rows})

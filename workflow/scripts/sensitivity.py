@@ -14,9 +14,7 @@ def main(snakemake):
     found = pd.concat([files.read_table(path) for path in snakemake.input.variants], ignore_index=True)
     hardware = provenance.hardware()
     machine = f"{hardware['processor']}, {hardware['cores']} cores"
-    with files.whole_file(snakemake.output.page) as path:
-        page = sensitivity.markdown(found, snakemake.config, machine)
-        path.write_text(page, encoding="utf-8")
+    files.write_text(snakemake.output.page, sensitivity.markdown(found, snakemake.config, machine))
     files.write_table(snakemake.output.table, found, record())
 
 

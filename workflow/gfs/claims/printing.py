@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gfs.errors import UserError
-from gfs.files import whole_file
+from gfs.files import write_text
 
 Row = Mapping[str, Any]
 
@@ -29,15 +29,15 @@ def markdown(results: Sequence[Row]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in results:
-        cells = [row["id"], row["figure"], row["statement"], _cell(row["expected"]), _cell(row["measured"])]
-        lines.append("| " + " | ".join([*cells, _cell(row["tolerance"]), row["verdict"], _cell(row["note"])]) + " |")
+        cells = [row["id"], row["figure"], row["statement"], cell(row["expected"]), cell(row["measured"])]
+        lines.append("| " + " | ".join([*cells, cell(row["tolerance"]), row["verdict"], cell(row["note"])]) + " |")
     return "\n".join(lines) + "\n"
 
 
 def aligned(results: Sequence[Row]) -> str:
     """Return the claims in columns for a terminal; below them what is said by those that do not hold, and why."""
     table = [("id", "verdict", "expected", "measured", "from")]
-    table += [(row["id"], row["verdict"], expected(row), _cell(row["measured"]), row["figure"]) for row in results]
+    table += [(row["id"], row["verdict"], expected(row), cell(row["measured"]), row["figure"]) for row in results]
     widths = [max(len(cells[i]) for cells in table) for i in range(len(table[0]))]
     padded = ("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) for cells in table)
     lines = [line.rstrip() for line in padded]
@@ -53,7 +53,7 @@ def expected(row: Row) -> str:
     if row["expected"] is None:
         return ""
     sign = {"<": "+", ">": "-", "=": "±"}[row["expected"][0]]
-    return row["expected"] + (f" {sign} {_cell(row['tolerance'])}" if row["tolerance"] else "")
+    return row["expected"] + (f" {sign} {cell(row['tolerance'])}" if row["tolerance"] else "")
 
 
 def summary(scales: Sequence[Sequence[Row]]) -> str:
@@ -103,9 +103,7 @@ def with_summary(page: str, text: str) -> str:
 
 def update(path: Path, scales: Sequence[Sequence[Row]]) -> None:
     """Write the summary into the page at ``path``."""
-    page = with_summary(path.read_text(encoding="utf-8"), summary(scales))
-    with whole_file(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(path, with_summary(path.read_text(encoding="utf-8"), summary(scales)))
 
 
 def _scale(results: Sequence[Row]) -> str:
@@ -115,7 +113,7 @@ def _scale(results: Sequence[Row]) -> str:
 def _item(row: Row) -> str:
     """A claim that does not hold, in one item of a list."""
     # To more digits than in a table: it may be next to what is allowed.
-    number = f"{_cell(row['measured'], 6)}, expected {expected(row)}" if row["measured"] is not None else _reason(row)
+    number = f"{cell(row['measured'], 6)}, expected {expected(row)}" if row["measured"] is not None else _reason(row)
     return f"- {_scale([row])}, {group(row)}: `{row['id']}` {row['verdict']}: {number}"
 
 
@@ -143,7 +141,8 @@ def _verdicts(results: Sequence[Row]) -> str:
     return ", ".join(f"{count[verdict]} {words}" for verdict, words in said.items() if count[verdict])
 
 
-def _cell(value: Any, digits: int = 4) -> str:
+def cell(value: Any, digits: int = 4) -> str:
+    """Return a value as a table shows it; None, where nothing measures it, as nothing."""
     if value is None:
         return ""
     # Infinity is a word in JSON.
