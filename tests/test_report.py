@@ -3,7 +3,7 @@
 from docutils.core import publish_parts
 from project import ROOT
 
-from gfs import deviations, report, yaml_files
+from gfs import deviations, marks, report, yaml_files
 
 ROW = {"id": "a", "figure": "2b, 8", "statement": "x_i * |y| `z` \\", "expected": "<= 1", "tolerance": 0.5}
 ROW |= {"measured": 0.123456, "verdict": "holds", "note": None}
@@ -42,7 +42,7 @@ def test_caption_without_claims_and_deviations():
 
 
 def of_figure(config, number, *overlays):
-    return deviations.of_figure(config, f"figure{number:02}", [ROOT / "config.yaml", *overlays])
+    return deviations.of_figure(config, f"figure{number:02}", marks.by_key(ROOT / "config.yaml", *overlays))
 
 
 def test_deviations_of_a_figure(config):

@@ -124,7 +124,7 @@ _SECTIONS = {
 }
 
 
-def of_figure(config: Mapping[str, Any], figure: str, paths: Iterable[str | Path]) -> dict[str, dict[str, Any]]:
+def of_figure(config: Mapping[str, Any], figure: str, marked: Mapping[str, Annotation]) -> dict[str, dict[str, Any]]:
     """Return the values behind a figure that are not the paper's: by section of the configuration, by key.
 
     They are those that the configuration files mark as open or as replacements, with the values that they have in
@@ -133,13 +133,8 @@ def of_figure(config: Mapping[str, Any], figure: str, paths: Iterable[str | Path
     Args:
         config: a checked configuration.
         figure: such as ``figure06``.
-        paths: the files that it was read from, in that order.
-
-    Raises:
-        UserError: one of them cannot be read.
+        marked: of the files that it was read from; see :func:`gfs.marks.by_key`.
     """
-    # Of a key that several files mark the last counts.
-    marked = {annotation.key: annotation for path in paths for annotation in marks.read(path)}
     experiments = figure_experiments(config, figure) if figure in FIGURE_MODELS else []
     data = [config["experiments"][name].get("data") for name in experiments]
     sections = [
@@ -194,7 +189,7 @@ def page() -> str:
         "At the default scale, so that every figure comes out on a laptop without a download.",
         "",
         *_table(
-            ("key", "our value", "what it takes the place of"), _rows(a for a in default if a.replaces_the_paper_s)
+            ("key", "our value", "what it takes the place of"), (_row(a) for a in default if a.replaces_the_paper_s)
         ),
         "",
         *_not_values(),
@@ -217,13 +212,13 @@ def _open(default: list[Annotation], found: pd.DataFrame | None) -> Iterator[str
     yield ""
     yield from sensitivity.summary(found) if found is not None else []
     yield ""
-    rows = [(*row, _sensitivity(found, row[0].strip("`"))) for row in _rows(a for a in default if a.mark == "open")]
-    yield from _table(("key", "our value", "why", "with other values"), rows)
-
-
-def _sensitivity(found: pd.DataFrame | None, key: str) -> str:
     config = yaml_files.read(ROOT / DEFAULT)
-    return "" if found is None else "; ".join(sensitivity.in_words(found, key, config))
+    rows = [
+        (*_row(annotation), "" if found is None else "; ".join(sensitivity.in_words(found, annotation.key, config)))
+        for annotation in default
+        if annotation.mark == "open"
+    ]
+    yield from _table(("key", "our value", "why", "with other values"), rows)
 
 
 def _not_values() -> Iterator[str]:
@@ -303,9 +298,8 @@ def _claims() -> Iterator[tuple[Path, Claim]]:
             yield Path(claims.__path__[0]) / f"{module.name}.py", claim
 
 
-def _rows(chosen: Iterable[Annotation]) -> Iterator[tuple[str, str, str]]:
-    for annotation in chosen:
-        yield f"`{annotation.key}`", _shown(annotation.value), annotation.comment
+def _row(annotation: Annotation) -> tuple[str, str, str]:
+    return f"`{annotation.key}`", _shown(annotation.value), annotation.comment
 
 
 def _shown(value: Any) -> str:
@@ -321,8 +315,7 @@ def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator
 
 def main(arguments: list[str]) -> None:
     """Write the page, to another place if one is named."""
-    with files.whole_file(Path(arguments[0]) if arguments else PAGE) as path:
-        path.write_text(page(), encoding="utf-8")
+    files.write_text(Path(arguments[0]) if arguments else PAGE, page())
 
 
 if __name__ == "__main__":

@@ -58,6 +58,15 @@ def read(path: str | Path) -> Iterator[Annotation]:
             yield Annotation(key, value_at(content, key), mark, text[first.end() :])
 
 
+def by_key(*paths: str | Path) -> dict[str, Annotation]:
+    """Return the marked values of configuration files by key; of one that several mark, what the last says.
+
+    Raises:
+        UserError: as :func:`read`.
+    """
+    return {annotation.key: annotation for path in paths for annotation in read(path)}
+
+
 def _commented_keys(lines: list[str], path: str | Path) -> Iterator[tuple[str, list[str]]]:
     """Yield each key, dotted, with the comment lines right above it."""
     comment: list[str] = []

@@ -1,13 +1,14 @@
 """Rule report_pages: the figures' captions with the claims about them, and the pages that the report shows."""
 
 import json
+from html import escape
 from pathlib import Path
 
 import yaml
 from docutils.core import publish_parts
 
 import _job
-from gfs import deviations, files, report
+from gfs import deviations, files, marks, report
 
 CLAIMS = {
     "id": "id",
@@ -23,26 +24,22 @@ CLAIMS = {
 
 def main(snakemake):
     results = json.loads(Path(snakemake.input.claims).read_text(encoding="utf-8"))
+    marked = marks.by_key(*snakemake.params.files)
     sections = []
     for number, shown, png, path in zip(
         report.TITLES, snakemake.input.shown, snakemake.input.pictures, snakemake.output.captions, strict=True
     ):
         about = report.claims_of(results, number)
-        chosen = deviations.of_figure(snakemake.params.configuration, f"figure{number:02}", snakemake.params.files)
+        chosen = deviations.of_figure(snakemake.params.configuration, f"figure{number:02}", marked)
         caption = report.caption(Path(shown).read_text(encoding="utf-8"), about, chosen)
         # Snakemake takes it for a template.
-        write(path, f"{{% raw %}}{caption}{{% endraw %}}\n")
+        files.write_text(path, f"{{% raw %}}{caption}{{% endraw %}}\n")
         sections.append(report.figure(number, png, publish_parts(caption, writer="html")["body"]))
     scale = snakemake.params.scale
-    write(snakemake.output.overview, report.page(f"Figures and claims, scale {scale}", "\n".join(sections)))
-    write(snakemake.output.claims, report.page(f"Claims, scale {scale}", report.table(results, CLAIMS)))
+    files.write_text(snakemake.output.overview, report.page(f"Figures and claims, scale {scale}", "\n".join(sections)))
+    files.write_text(snakemake.output.claims, report.page(f"Claims, scale {scale}", report.table(results, CLAIMS)))
     settings = yaml.safe_dump(snakemake.params.configuration, sort_keys=False, allow_unicode=True)
-    write(snakemake.output.configuration, report.page("Configuration", f"<pre>{report.escape(settings)}</pre>"))
-
-
-def write(path, text):
-    with files.whole_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    files.write_text(snakemake.output.configuration, report.page("Configuration", f"<pre>{escape(settings)}</pre>"))
 
 
 if "snakemake" in globals():
