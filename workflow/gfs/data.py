@@ -110,6 +110,29 @@ def custom(factory: str, options: Mapping[str, Any]) -> tuple[Array, Array]:
     return inputs, targets
 
 
+def labelled(settings: Mapping[str, Any], downloads: str | None = None) -> tuple[dict[str, Array], str | None]:
+    """Return what a data set's settings ask for: images as of :func:`images`, or data as of :func:`custom`.
+
+    Args:
+        settings: of a checked configuration.
+        downloads: where archives are kept, if the images are downloaded.
+
+    Returns:
+        ``inputs`` and ``targets``, and what the images' channels were normalised by; None for data of a user's own.
+    """
+    if settings["source"] == "custom":
+        inputs, targets = custom(settings["factory"], settings.get("options", {}))
+        return {"inputs": inputs, "targets": targets}, None
+    inputs, targets, statistics = images(
+        settings["source"],
+        settings["images"],
+        skip=settings.get("skip", 0),
+        file=settings.get("file"),
+        root=downloads or ".",
+    )
+    return {"inputs": inputs, "targets": targets}, statistics
+
+
 def _load(source: str, file: str | None, root: Path) -> RawImages:
     if file is not None:
         pixels, labels = _read_npz(Path(file))

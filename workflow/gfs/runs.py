@@ -20,6 +20,16 @@ from gfs.resumption import State, Unfinished
 _NO_CHECKPOINTS = pd.DataFrame([{"iteration": 0, **GFSPoint(math.nan, math.nan, math.nan, "").row()}]).iloc[:0]
 
 
+def arguments(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of :func:`train` that a run's parameters say: when to stop, and what to keep how often."""
+    return {
+        "loss_tolerance": parameters["stop"]["loss"],
+        "max_iterations": parameters["stop"]["iterations"],
+        "sharpness_every": parameters["sharpness_every"],
+        "checkpoint_every": parameters["checkpoint_every"],
+    }
+
+
 def train(
     model: Model,
     learning_rate: float,

@@ -13,13 +13,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from gfs import claims, configuration, data, files, models, provenance, regression, runs
+from gfs import claims, configuration, data, files, models, provenance, runs
 from gfs.checkpoints import checkpoint_files
 from gfs.claims import measures
 from gfs.configuration import Config, Run
+from gfs.regression import runs as regression_runs
 from gfs.scalar import plane
 from gfs.variants import Variant, value_at
 
@@ -77,10 +77,7 @@ def _followed(run: Run, device: str, downloads: str | None) -> pd.DataFrame:
         runs.train(
             model,
             models.learning_rate(parameters, arrays),
-            loss_tolerance=parameters["stop"]["loss"],
-            max_iterations=parameters["stop"]["iterations"],
-            sharpness_every=parameters["sharpness_every"],
-            checkpoint_every=parameters["checkpoint_every"],
+            **runs.arguments(parameters),
             trajectory=trajectory,
             checkpoints=checkpoints,
             record=provenance.recorder({}),
@@ -98,19 +95,8 @@ def _arrays(run: Run, downloads: str | None) -> dict[str, Any]:
         return {}
     if settings["source"] == "gaussian":
         assert run.seed is not None  # of squared regression, whose seed is that of the data
-        X, y = data.gaussian(**data.gaussian_arguments(settings), seed=run.seed)
-        return {"X": X, "y": y, "flattest_sharpness": np.float64(regression.flattest_sharpness(X, y))}
-    if settings["source"] == "custom":
-        inputs, targets = data.custom(settings["factory"], settings.get("options", {}))
-    else:
-        inputs, targets, _ = data.images(
-            settings["source"],
-            settings["images"],
-            skip=settings.get("skip", 0),
-            file=settings.get("file"),
-            root=downloads or ".",
-        )
-    return {"inputs": inputs, "targets": targets}
+        return regression_runs.tensors(settings, run.seed)
+    return data.labelled(settings, downloads)[0]
 
 
 # What the numbers say.

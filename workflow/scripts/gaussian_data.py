@@ -1,17 +1,14 @@
 """Rule gaussian_data: Gaussian samples with the sharpness of their flattest interpolator."""
 
-import numpy as np
-
 import _job
-from gfs import data, files, provenance, regression
+from gfs import files, provenance
+from gfs.regression import runs
 
 
 def main(snakemake):
     seed = int(snakemake.wildcards.seed)
     record = provenance.recorder(snakemake.params.data, seed=seed)
-    X, y = data.gaussian(**data.gaussian_arguments(snakemake.params.data), seed=seed)
-    flattest = np.float64(regression.flattest_sharpness(X, y))
-    files.write_tensors(snakemake.output.tensors, {"X": X, "y": y, "flattest_sharpness": flattest}, record())
+    files.write_tensors(snakemake.output.tensors, runs.tensors(snakemake.params.data, seed), record())
 
 
 if "snakemake" in globals():

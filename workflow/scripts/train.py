@@ -12,10 +12,7 @@ def main(snakemake):
     runs.train(
         model,
         models.learning_rate(parameters, data),
-        loss_tolerance=parameters["stop"]["loss"],
-        max_iterations=parameters["stop"]["iterations"],
-        sharpness_every=parameters["sharpness_every"],
-        checkpoint_every=parameters["checkpoint_every"],
+        **runs.arguments(parameters),
         trajectory=snakemake.output.table,
         checkpoints=snakemake.output.checkpoints,
         record=record,

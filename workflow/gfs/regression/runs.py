@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 _ROUNDS = 40_000
 
 
+def tensors(settings: Mapping[str, Any], seed: int) -> dict[str, NDArray[Any]]:
+    """Return the ``X`` (N, d), ``y`` (N,) and ``flattest_sharpness`` that the settings of a data set ask for."""
+    X, y = data.gaussian(**data.gaussian_arguments(settings), seed=seed)
+    return {"X": X, "y": y, "flattest_sharpness": np.asarray(flattest_sharpness(X, y), dtype=np.float64)}
+
+
 def seeds_and_rates(
     data_set: Mapping[str, Any],
     seeds: Sequence[int],
