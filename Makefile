@@ -32,9 +32,8 @@ results/claims.json: | .venv/installed
 	$(SNAKEMAKE) --cores $(CORES) claims
 
 # Figures and claims of the reference results, from their tables alone.
-reference-figures: install
-	$(SNAKEMAKE) --snakefile workflow/redraw.smk --cores $(CORES) --forceall \
-		--configfile config/paper.yaml config/reference.yaml
+reference-figures:
+	$(MAKE) redraw ARGS="--configfile config/paper.yaml config/reference.yaml"
 	@echo "Done: the figures are in figures/reference/, the claims in results/reference/claims.md."
 
 # After a default run: its tables become part of the reference results, and README.md's table of claims that of both.
@@ -101,10 +100,11 @@ benchmark: install
 archive: install
 	.venv/bin/python workflow/archive.py $(ARGS)
 
-# In an unpacked archive: every figure and the claims from their tables. No other rule is allowed, so nothing is trained.
+# Every figure and the claims from their tables, as in an unpacked archive. There no other rule is known, so nothing is
+# trained.
 DRAWN := $(basename $(notdir $(wildcard workflow/scripts/figure*.py))) claims
 redraw: install
-	$(SNAKEMAKE) --cores $(CORES) $(ARGS) --allowed-rules $(DRAWN) --forcerun $(DRAWN) -- $(DRAWN)
+	$(SNAKEMAKE) --snakefile workflow/redraw.smk --cores $(CORES) --forceall $(ARGS) -- $(DRAWN)
 
 # What differs from the paper: docs/deviations.md, from the comments of the configuration and what was measured.
 deviations: install
