@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from gfs.descent import gradient_descent
 
@@ -44,3 +45,56 @@ def test_a_loss_that_is_nan_is_divergence():
 def test_learning_rates_that_make_no_sense_are_refused(rate):
     with pytest.raises(ValueError, match="learning rate"):
         run(rate, loss_tolerance=1e-3, max_iterations=5)
+
+
+@pytest.mark.parametrize("make", [np.array, lambda values: torch.tensor(values, dtype=torch.float64)])
+def test_steps_of_the_kin_are_those_of_their_definitions(make):
+    def loss_and_gradient(w):
+        return float((w**4).sum() + (w**2).sum()), 4 * w**3 + 2 * w
+
+    for descent, loss_of in (("normalised", None), ("sqrt", lambda w: float(((w**4).sum() + (w**2).sum()) ** 0.5))):
+        w0, w1 = (
+            iterate.weights
+            for iterate in gradient_descent(
+                loss_and_gradient,
+                make([0.7, -0.4, 0.2]),
+                0.05,
+                loss_tolerance=0.0,
+                max_iterations=1,
+                descent=descent,
+            )
+        )
+        step = np.asarray(w0 - w1) / 0.05
+        if loss_of is None:
+            assert np.linalg.norm(step) == pytest.approx(1, rel=1e-6)
+            gradient = np.asarray(loss_and_gradient(w0)[1])
+            np.testing.assert_allclose(step, gradient / np.linalg.norm(gradient), rtol=1e-6)
+        else:
+            w = np.asarray(w0, dtype=np.float64)
+            differences = [(loss_of(w + h) - loss_of(w - h)) / 2e-6 for h in 1e-6 * np.eye(3)]
+            np.testing.assert_allclose(step, differences, rtol=1e-6)
+
+
+def test_plain_steps_report_the_learning_rate_and_the_others_the_effective_one():
+    settings = {"loss_tolerance": 0.0, "max_iterations": 3}
+    assert {i.learning_rate for i in run(0.1, **settings)} == {0.1}
+    for descent, factor in (("normalised", lambda i: np.linalg.norm(i.weights)), ("sqrt", lambda i: 2 * i.loss**0.5)):
+        for iterate in run(0.1, **settings, descent=descent):
+            assert iterate.learning_rate == pytest.approx(0.1 / factor(iterate), rel=1e-12)
+
+
+def test_a_normalised_step_from_a_critical_point_goes_nowhere():
+    iterates = list(
+        gradient_descent(
+            lambda w: (1.0, 0 * w), np.ones(2), 0.1, loss_tolerance=0.0, max_iterations=2, descent="normalised"
+        )
+    )
+    assert [i.weights.tolist() for i in iterates] == [[1.0, 1.0]] * 3
+
+
+def test_what_cannot_be_is_refused():
+    settings = {"loss_tolerance": 0.0, "max_iterations": 2}
+    with pytest.raises(ValueError, match="iterate 0: its square root"):
+        list(gradient_descent(lambda w: (-1.0, w), np.ones(2), 0.1, **settings, descent="sqrt"))
+    with pytest.raises(ValueError, match="unknown descent 'signed'"):
+        run(0.1, **settings, descent="signed")

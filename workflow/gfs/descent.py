@@ -1,13 +1,20 @@
-"""Gradient descent, ``w <- w - eta grad L(w)`` (Section 1), on any of the models, NumPy or torch."""
+r"""Gradient descent, ``w <- w - eta grad L(w)`` (Section 1), and two kin of it, on any of the models, NumPy or torch.
+
+The kin are those of Arora et al. (2022): normalised gradient descent and gradient descent on the square root of the
+loss. Both step along ``-grad L`` as gradient descent does, with an effective learning rate that changes on the way:
+see :func:`effective_learning_rate`.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Generic, Literal, Protocol, Self, TypeVar
+from typing import Any, Generic, Literal, Protocol, Self, TypeVar
 
 Status = Literal["running", "converged", "out of iterations", "diverged"]
+
+Descent = Literal["plain", "normalised", "sqrt"]
 
 # Edge-of-stability oscillations stay far below this; what passes it overflows within a few steps.
 DIVERGED_LOSS = 1e12
@@ -17,6 +24,7 @@ class Vector(Protocol):
     """What gradient descent asks of weights: NumPy arrays and torch tensors have it."""
 
     def __sub__(self, other: Self, /) -> Self: ...
+    def __mul__(self, other: Self, /) -> Self: ...
     def __rmul__(self, factor: float, /) -> Self: ...
 
 
@@ -25,12 +33,46 @@ V = TypeVar("V", bound=Vector)
 
 @dataclass(frozen=True)
 class Iterate(Generic[V]):
-    """One iterate: its number, weights ``w``, loss there, and ``running`` or, for the last one, why the run ended."""
+    """One iterate.
+
+    Attributes:
+        iteration: its number.
+        weights: ``w``.
+        loss: there.
+        status: ``running`` or, for the last one, why the run ended.
+        learning_rate: the effective learning rate of the step from here, NaN where the loss is not finite.
+    """
 
     iteration: int
     weights: V
     loss: float
     status: Status
+    learning_rate: float
+
+
+def effective_learning_rate(descent: Descent, learning_rate: float, loss: float, gradient: Any) -> float:
+    r"""Return the ``eta_t`` of a step ``w - eta_t grad L(w)``.
+
+    It is ``eta`` (plain), ``eta / |grad L|`` (normalised) or ``eta / (2 sqrt(L))`` (sqrt: ``grad sqrt(L) = grad L / (2
+    sqrt(L))``, with the minimal loss 0 that interpolation has); Arora et al. (2022). Where the gradient is zero, so is
+    the normalised step: the effective learning rate is then 0.
+
+    Args:
+        learning_rate: eta.
+        loss: L, above zero unless the descent is plain.
+        gradient: ``grad L``, a NumPy array or torch tensor of any shape, or a number.
+
+    >>> [effective_learning_rate(descent, 0.1, 4.0, 8.0) for descent in ("plain", "normalised", "sqrt")]
+    [0.1, 0.0125, 0.025]
+    """
+    if descent == "plain":
+        return learning_rate
+    if descent == "sqrt":
+        return learning_rate / (2 * math.sqrt(loss)) if loss > 0 else math.nan
+    if descent != "normalised":
+        raise ValueError(f"unknown descent {descent!r}: plain, normalised or sqrt")
+    norm = _norm(gradient)
+    return learning_rate / norm if norm else 0.0
 
 
 def gradient_descent(
@@ -41,6 +83,7 @@ def gradient_descent(
     loss_tolerance: float,
     max_iterations: int,
     first_iteration: int = 0,
+    descent: Descent = "plain",
 ) -> Iterator[Iterate[V]]:
     """Yield the iterates of gradient descent, the start included, until the run ends.
 
@@ -51,14 +94,23 @@ def gradient_descent(
         loss_and_gradient: maps weights to the loss and its gradient.
         weights: the start.
         learning_rate: the step size eta.
+        loss_tolerance: a loss; 0 or more.
         first_iteration: the number of the start, for a run that goes on from there.
+        descent: what eta is the step size of: the loss (``plain``), the loss with its gradient normalised, or the
+            square root of the loss (Arora et al., 2022).
 
     Raises:
-        ValueError: a learning rate that is not positive and finite.
+        ValueError: a learning rate that is not positive and finite, or a loss below zero under ``sqrt``.
 
     >>> run = gradient_descent(lambda w: (w**2, 2 * w), 1.0, 0.25, loss_tolerance=0.01, max_iterations=10)
     >>> [(iterate.iteration, iterate.weights, iterate.status) for iterate in run][-2:]
     [(3, 0.125, 'running'), (4, 0.0625, 'converged')]
+
+    The other two step by eta however small the loss is, and so never settle:
+
+    >>> settings = {"loss_tolerance": 0.0, "max_iterations": 4, "descent": "normalised"}
+    >>> [iterate.weights for iterate in gradient_descent(lambda w: (w**2, 2 * w), 0.875, 0.25, **settings)]
+    [0.875, 0.625, 0.375, 0.125, -0.125]
     """
     if not (learning_rate > 0 and math.isfinite(learning_rate)):
         raise ValueError(f"the learning rate must be positive and finite, found {learning_rate!r}")
@@ -66,11 +118,19 @@ def gradient_descent(
     while True:
         loss, gradient = loss_and_gradient(weights)
         status = _status(loss, iteration, loss_tolerance, max_iterations)
-        yield Iterate(iteration, weights, loss, status)
+        if descent == "sqrt" and loss < 0:
+            raise ValueError(f"the loss is {loss!r} at iterate {iteration}: its square root needs one of 0 or more")
+        rate = effective_learning_rate(descent, learning_rate, loss, gradient)
+        yield Iterate(iteration, weights, loss, status, rate)
         if status != "running":
             return
-        weights = weights - learning_rate * gradient
+        weights = weights - rate * gradient
         iteration += 1
+
+
+def _norm(gradient: Any) -> float:
+    square = gradient * gradient
+    return math.sqrt(float(square.sum() if hasattr(square, "sum") else square))
 
 
 def _status(loss: float, iteration: int, loss_tolerance: float, max_iterations: int) -> Status:
