@@ -54,14 +54,16 @@ def python(project, *arguments):
 
 def test_there_are_examples_of_each_kind():
     assert [language for language, _, _ in BLOCKS].count("diff") >= 10
-    assert {"workflow/gfs/networks/convnet.py", "workflow/scripts/figure14.py", "workflow/report/figure14.rst"} <= {
-        path for _, path, _ in BLOCKS
-    }
+    assert {
+        "workflow/gfs/networks/convnet.py",
+        "workflow/scripts/figure_loss.py",
+        "workflow/report/figure_loss.rst",
+    } <= {path for _, path, _ in BLOCKS}
 
 
 def test_the_new_model_and_figure_are_planned(extended):
-    planned = extended.planned("--config", "figures={figure06: [convnet-digits]}", "--", "figure06", "figure14")
-    assert {"figure06", "figure14", "train", "collect"} <= planned
+    planned = extended.planned("--config", "figures={figure06: [convnet-digits]}", "--", "figure06", "figure_loss")
+    assert {"figure06", "figure_loss", "train", "collect"} <= planned
 
 
 def test_the_new_tests_pass(extended):

@@ -101,7 +101,7 @@ def test_a_default_run_has_nothing_that_is_not_there_to_compare_with(config):
 
 def rows(**changes):
     row = {"id": "a-claim", "figure": "2b", "statement": "Something falls", "expected": "= 1", "measured": 1.02}
-    row |= {"tolerance": 0.05, "verdict": "holds", "scale": "test", "note": None, **changes}
+    row |= {"tolerance": 0.05, "verdict": "holds", "scale": "test", "note": None, "paper": "kreisler2023", **changes}
     return [row]
 
 
@@ -143,6 +143,17 @@ def test_what_is_expected_has_its_tolerance(changes, text):
 )
 def test_claims_are_counted_with_their_figure(figure, name):
     assert printing.group(rows(figure=figure)[0]) == name
+
+
+def test_claims_of_other_papers_are_counted_by_paper_after_those_of_the_paper():
+    results = [*rows(paper="craciun2024", figure="2"), *rows(paper="arora2022", figure="figure_x"), *rows()]
+    counted = [line.split(" | ")[0] for line in printing.summary([results]).splitlines()[2:]]
+    assert counted == [
+        "| figure 2",
+        "| Arora et al. (2022)",
+        "| Crăciun and Ghoshdastidar (2024)",
+        "| all",
+    ]
 
 
 def test_a_summary_names_what_does_not_hold():

@@ -3,7 +3,7 @@
 from docutils.core import publish_parts
 from project import ROOT
 
-from gfs import deviations, marks, report, yaml_files
+from gfs import configuration, deviations, marks, report, yaml_files
 
 ROW = {"id": "a", "figure": "2b, 8", "statement": "x_i * |y| `z` \\", "expected": "<= 1", "tolerance": 0.5}
 ROW |= {"measured": 0.123456, "verdict": "holds", "note": None}
@@ -15,8 +15,11 @@ def html(text):
 
 def test_claims_of_a_figure():
     sources = ["2b, 8", "2c", "5d (beyond the paper)", "12", "Lemma 3.8", "1 (Section 1)", "Appendix 8"]
+    sources += ["figure_a", "figure_a, figure_bc"]
     rows = [ROW | {"figure": source} for source in sources]
-    found = {figure: [row["figure"] for row in report.claims_of(rows, figure)] for figure in (1, 2, 3, 5, 8)}
+    found = {
+        figure: [row["figure"] for row in report.claims_of(rows, f"figure{figure:02}")] for figure in (1, 2, 3, 5, 8)
+    }
     assert found == {
         1: ["1 (Section 1)"],
         2: ["2b, 8", "2c"],
@@ -24,6 +27,8 @@ def test_claims_of_a_figure():
         5: ["5d (beyond the paper)"],
         8: ["2b, 8"],
     }
+    assert [row["figure"] for row in report.claims_of(rows, "figure_a")] == sources[-2:]
+    assert [row["figure"] for row in report.claims_of(rows, "figure_bc")] == sources[-1:]
 
 
 def test_caption_is_what_is_shown_and_a_table_without_markup():
@@ -57,8 +62,8 @@ def test_deviations_of_a_figure(config):
     assert set(of_figure(config, 9)["experiments.scalar-high-loss"]) == {"learning_rates", "stop.loss"}
     assert of_figure(config, 3).keys() == {"scalar.plane"}
     assert of_figure(config, 3)["scalar.plane"]["learning_rate"] == 0.2
-    for number in report.TITLES:
-        assert of_figure(config, number), number
+    for figure in configuration.FIGURES:
+        assert deviations.of_figure(config, figure, marks.by_key(ROOT / "config.yaml")), figure
 
 
 def test_deviations_of_the_paper_s_scale():
@@ -80,4 +85,5 @@ def test_pages_show_text_as_it_is():
 
 
 def test_every_figure_has_a_title():
-    assert list(report.TITLES) == list(range(1, 14))
+    assert list(configuration.TITLES)[:13] == [f"figure{number:02}" for number in range(1, 14)]
+    assert all(name.startswith("figure_") for name in list(configuration.TITLES)[13:])

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from project import ROOT, TINY, Project, copy_project
 
-from gfs import files
+from gfs import configuration, files
 
 # Of the whole, on a machine with other work; each wait has a bound of its own.
 pytestmark = pytest.mark.timeout(1500)
@@ -23,7 +23,7 @@ SLURM = ROOT / "tests/cluster/slurm.sh"
 NOT_HERE = 77  # slurm.sh: this machine cannot
 # Polling is all that the tests change of the profile, unless they say so.
 POLLING = {"slurm-init-seconds-before-status-checks": 2, "seconds-between-status-checks": 2, "latency-wait": 5}
-FIGURES = [f"figure{number:02d}" for number in range(1, 14)]
+FIGURES = configuration.FIGURES
 FORMAT = "%i|%k|%P|%T|%C|%m|%l"  # squeue's letters for the fields of Job
 
 

@@ -21,7 +21,7 @@ from gfs.errors import UserError
 
 Config = Mapping[str, Any]
 
-# The model of the experiment that each figure of the paper shows.
+# The model of the experiments that each figure shows; figures that are not here show analyses beyond single runs.
 FIGURE_MODELS = {
     "figure01": "scalar",
     "figure02": "scalar",
@@ -36,22 +36,23 @@ FIGURE_MODELS = {
     "figure13": "network",
 }
 
-# The figures of the paper, by number.
+# The figures by name: the paper's by number, those of the two neighbouring papers by theirs.
 TITLES = {
-    1: "Depth 2, in the plane of the weights",
-    2: "Depth 4: the edge of stability, and where the GFS sharpness is monotone",
-    3: "Sharpness at convergence",
-    4: "Bifurcation diagram of GPGD",
-    5: "Squared regression",
-    6: "Networks with hardtanh and batch norm",
-    7: "The stable set at depth 3",
-    8: "The end of figure 2b",
-    9: "A start with a large loss",
-    10: "Two approximations beside gradient descent",
-    11: "Chaos in the invariant set",
-    12: "Networks with tanh and ReLU",
-    13: "Networks on other data",
+    "figure01": "Depth 2, in the plane of the weights",
+    "figure02": "Depth 4: the edge of stability, and where the GFS sharpness is monotone",
+    "figure03": "Sharpness at convergence",
+    "figure04": "Bifurcation diagram of GPGD",
+    "figure05": "Squared regression",
+    "figure06": "Networks with hardtanh and batch norm",
+    "figure07": "The stable set at depth 3",
+    "figure08": "The end of figure 2b",
+    "figure09": "A start with a large loss",
+    "figure10": "Two approximations beside gradient descent",
+    "figure11": "Chaos in the invariant set",
+    "figure12": "Networks with tanh and ReLU",
+    "figure13": "Networks on other data",
 }
+FIGURES = tuple(TITLES)
 
 # What an architecture needs to be told; an overlay that chooses another leaves what it does not need, unused.
 _ARCHITECTURES = {
@@ -61,9 +62,6 @@ _ARCHITECTURES = {
     "custom": ("factory", "options"),
 }
 _OPTIONAL = ("options",)
-
-# Figures 3 and 7 show no training run but the plane and the stable set of the configuration's section `scalar`.
-FIGURES = tuple(sorted([*FIGURE_MODELS, "figure03", "figure07"]))
 
 # In place of initial weights: the start that is chosen from the plane.
 FROM_PLANE = "plane"
@@ -191,6 +189,16 @@ def runs(config: Config, experiment: str) -> list[Run]:
         name = label if seed is None else f"seed{seed}-{label}"
         found.append(Run(experiment, name, seed, {**shared, "seed": seed, "learning_rate": float(rate)}))
     return found
+
+
+def figure_label(figure: str) -> str:
+    """Return a figure's name as it is read.
+
+    >>> [figure_label(figure) for figure in ("figure02", "figure_arora_flow")]
+    ['Figure 2', 'Figure arora flow']
+    """
+    name = figure.removeprefix("figure").replace("_", " ").strip()
+    return f"Figure {int(name) if name.isdecimal() else name}"
 
 
 def figure_experiments(config: Config, figure: str) -> list[str]:

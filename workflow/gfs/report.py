@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from gfs.claims.printing import Row, cell
-from gfs.configuration import TITLES
+from gfs.configuration import TITLES, figure_label
 
 # The width of the pictures on a page.
 _PIXELS = 1200
@@ -52,20 +52,22 @@ pre {{ white-space: pre-wrap; overflow-wrap: anywhere; }}
 """
 
 
-def claims_of(results: Iterable[Row], figure: int) -> list[Row]:
-    """Return those of the claims that are about a figure of the paper.
+def claims_of(results: Iterable[Row], figure: str) -> list[Row]:
+    """Return those of the claims that are about a figure.
 
     Args:
-        results: of :func:`gfs.claims.evaluate`; their ``figure`` is such as ``2b, 8``, ``5d (beyond the paper)`` or
-            ``Lemma 3.7``.
-        figure: its number.
+        results: of :func:`gfs.claims.evaluate`; their ``figure`` is such as ``2b, 8``, ``5d (beyond the paper)``,
+            ``Lemma 3.7`` or ``figure_arora_flow``.
+        figure: its name, such as ``figure02``.
     """
-    return [row for row in results if figure in _numbers(row["figure"])]
+    return [row for row in results if figure in _figures(row["figure"])]
 
 
-def _numbers(source: str) -> set[int]:
-    listed = re.fullmatch(r"(\d+[a-z]?(?:, \d+[a-z]?)*)(?: \(.*\))?", source)
-    return set(map(int, re.findall(r"\d+", listed[1]))) if listed else set()
+def _figures(source: str) -> set[str]:
+    """Return the figures that a claim is about: those of the paper stand there by number, the others by name."""
+    if listed := re.fullmatch(r"(\d+[a-z]?(?:, \d+[a-z]?)*)(?: \(.*\))?", source):
+        return {f"figure{int(number):02}" for number in re.findall(r"\d+", listed[1])}
+    return set(source.split(", "))
 
 
 def caption(shown: str, results: Sequence[Row], deviations: Mapping[str, Mapping[str, Any]]) -> str:
@@ -139,17 +141,18 @@ def _table_row(row: Row, columns: Mapping[str, str]) -> str:
     return f'<tr class="{escape(str(row.get("verdict", "")))}">{"".join(cells)}</tr>'
 
 
-def figure(number: int, png: str | Path, description: str) -> str:
-    """Return a section with a figure of the paper, in HTML.
+def figure(name: str, png: str | Path, description: str) -> str:
+    """Return a section with a figure, in HTML.
 
     Args:
-        number: of the figure.
+        name: of the figure, such as ``figure02``.
         png: the picture. It is shown a little smaller: browsers open no page above 2 MB within another.
         description: what is below it, in HTML.
     """
-    title, source = f"Figure {number}. {TITLES[number]}", b64encode(_smaller(png)).decode()
-    picture = f'<img alt="Figure {number}" src="data:image/webp;base64,{source}">'
-    return f'<section id="figure{number:02}">\n<h2>{escape(title)}</h2>\n{picture}\n{description}\n</section>'
+    label, source = figure_label(name), b64encode(_smaller(png)).decode()
+    title = f"{label}. {TITLES[name]}"
+    picture = f'<img alt="{label}" src="data:image/webp;base64,{source}">'
+    return f'<section id="{name}">\n<h2>{escape(title)}</h2>\n{picture}\n{description}\n</section>'
 
 
 def _smaller(png: str | Path) -> bytes:

@@ -159,16 +159,16 @@ def caption_of(figure):
 
 
 def labels_of(figure):
-    number = int(figure.removeprefix("figure"))
-    return {"figure": f"{number:02}", "shows": configuration.TITLES[number]}
+    name = figure.removeprefix("figure").replace("_", " ").strip()
+    return {"figure": name, "shows": configuration.TITLES[figure]}
 
 
 def table_of(figure):
     return f"{RESULTS}/tables/{config['figures'][figure]}.parquet"
 
 
-def network_tables(figure):
-    """The tables of the experiments that a figure of networks shows."""
+def tables_of(figure):
+    """The tables of the experiments that a figure of several shows."""
     return expand(f"{RESULTS}/tables/{{experiment}}.parquet", experiment=config["figures"][figure])
 
 
@@ -196,8 +196,8 @@ def claim_tables():
     """Every table that a claim is judged by, under the name that it has there."""
     return {
         **{
-            figure: network_tables(figure) if model == "network" else table_of(figure)
-            for figure, model in configuration.FIGURE_MODELS.items()
+            figure: table_of(figure) if isinstance(config["figures"][figure], str) else tables_of(figure)
+            for figure in configuration.FIGURE_MODELS
         },
         **{f"{figure}_gpgd": gpgd_of(figure, "iterates") for figure in ("figure04", "figure10", "figure11")},
         "regression_runs": regression_run_tables(),

@@ -132,7 +132,7 @@ rule figure05:
 
 rule figure06:
     input:
-        table=network_tables("figure06"),
+        table=tables_of("figure06"),
         style=STYLE,
     output:
         pdf=f"{FIGURES}/figure06.pdf",
@@ -285,7 +285,7 @@ rule figure11:
 
 rule figure12:
     input:
-        table=network_tables("figure12"),
+        table=tables_of("figure12"),
         style=STYLE,
     output:
         pdf=f"{FIGURES}/figure12.pdf",
@@ -310,7 +310,7 @@ rule figure12:
 
 rule figure13:
     input:
-        table=network_tables("figure13"),
+        table=tables_of("figure13"),
         style=STYLE,
     output:
         pdf=f"{FIGURES}/figure13.pdf",

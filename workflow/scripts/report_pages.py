@@ -8,7 +8,7 @@ import yaml
 from docutils.core import publish_parts
 
 import _job
-from gfs import deviations, files, marks, report
+from gfs import configuration, deviations, files, marks, report
 
 CLAIMS = {
     "id": "id",
@@ -26,15 +26,15 @@ def main(snakemake):
     results = json.loads(Path(snakemake.input.claims).read_text(encoding="utf-8"))
     marked = marks.by_key(*snakemake.params.files)
     sections = []
-    for number, shown, png, path in zip(
-        report.TITLES, snakemake.input.shown, snakemake.input.pictures, snakemake.output.captions, strict=True
+    for figure, shown, png, path in zip(
+        configuration.FIGURES, snakemake.input.shown, snakemake.input.pictures, snakemake.output.captions, strict=True
     ):
-        about = report.claims_of(results, number)
-        chosen = deviations.of_figure(snakemake.params.configuration, f"figure{number:02}", marked)
+        about = report.claims_of(results, figure)
+        chosen = deviations.of_figure(snakemake.params.configuration, figure, marked)
         caption = report.caption(Path(shown).read_text(encoding="utf-8"), about, chosen)
         # Snakemake takes it for a template.
         files.write_text(path, f"{{% raw %}}{caption}{{% endraw %}}\n")
-        sections.append(report.figure(number, png, publish_parts(caption, writer="html")["body"]))
+        sections.append(report.figure(figure, png, publish_parts(caption, writer="html")["body"]))
     scale = snakemake.params.scale
     files.write_text(snakemake.output.overview, report.page(f"Figures and claims, scale {scale}", "\n".join(sections)))
     files.write_text(snakemake.output.claims, report.page(f"Claims, scale {scale}", report.table(results, CLAIMS)))

@@ -15,20 +15,29 @@ Relation = Literal["<=", ">=", "="]
 
 PAPER = "kreisler2023"
 
+# How the papers are named.
+PAPERS = {
+    PAPER: "Kreisler et al. (2023)",
+    "arora2022": "Arora et al. (2022)",
+    "craciun2024": "Crăciun and Ghoshdastidar (2024)",
+}
+
 
 @dataclass(frozen=True)
 class Claim:
-    """One statement of the paper.
+    """One statement of a paper.
 
     Attributes:
         id: a short name that stays.
-        figure: the figure, theorem, lemma or section that it is from.
+        figure: the figure, theorem, lemma or section that it is from: of the paper's figures the number, of others the
+            name.
         statement: what is said, in our words.
         relation, expected, tolerance: it holds if ``measured <= expected + tolerance``, ``measured >= expected -
             tolerance`` or ``|measured - expected| <= tolerance``.
         measure: computes the measured number from a table; NaN where the table has nothing to measure it by.
         table: the name of the table that ``measure`` takes.
         remark: says of the table what the number alone does not.
+        paper: whose statement it is, or next to whose it stands: a key of :data:`PAPERS`.
     """
 
     id: str
@@ -40,6 +49,7 @@ class Claim:
     measure: Callable[[pd.DataFrame], float] | None = None
     table: str | None = None
     remark: Callable[[pd.DataFrame], str] | None = None
+    paper: str = PAPER
 
     def verdict(self, measured: float) -> Verdict:
         """Return whether ``measured`` agrees; with NaN there is nothing to judge by.
@@ -79,7 +89,7 @@ def evaluate(
 def _evaluated(claim: Claim, tables: Mapping[str, tuple[str | Path, pd.DataFrame]], scale: str) -> dict[str, Any]:
     row: dict[str, Any] = {
         "id": claim.id,
-        "paper": PAPER,
+        "paper": claim.paper,
         "figure": claim.figure,
         "statement": claim.statement,
         "expected": None,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gfs.claims.claim import PAPER, PAPERS
 from gfs.errors import UserError
 from gfs.files import write_text
 
@@ -73,7 +74,9 @@ def summary(scales: Sequence[Sequence[Row]]) -> str:
 
 
 def group(row: Row) -> str:
-    """Return what a claim is counted with: its figure, or the kind of statement that it is."""
+    """Return what a claim is counted with: its figure, or the kind of statement that it is; of other papers those."""
+    if row["paper"] != PAPER:
+        return PAPERS[row["paper"]]
     number = re.match(r"\d+", row["figure"])
     if number:
         return f"figure {number[0]}"
@@ -82,10 +85,10 @@ def group(row: Row) -> str:
 
 
 def _place(name: str) -> tuple[int, int]:
-    """Figures in their order, then the other groups in theirs."""
+    """Figures in their order, then the other groups and papers in theirs."""
     if name.startswith("figure "):
         return 0, int(name.removeprefix("figure "))
-    return 1, [*_KINDS.values(), _OTHERS].index(name)
+    return 1, [*_KINDS.values(), _OTHERS, *PAPERS.values()].index(name)
 
 
 def with_summary(page: str, text: str) -> str:
