@@ -8,6 +8,8 @@ ARGS ?=
 REFERENCE := results/reference
 # For `make agreement`: the tables to compare with the reference's.
 TABLES ?= results/tables
+# For `make claims`: whose.
+CLAIMS ?= results/claims.json
 SPEED := scalar_speed regression_speed network_speed
 
 .PHONY: figures report claims agreement reference-figures reference-collect resume install test test-faults test-cluster \
@@ -22,14 +24,11 @@ figures: install
 report: install
 	$(SNAKEMAKE) --cores $(CORES) $(ARGS) -- all report_pages
 	$(SNAKEMAKE) $(ARGS) --report results/report.html --report-stylesheet workflow/report/narrow.css -- all report_pages
-	@echo "Done: results/report.html."
+	@echo "Done: results/report.html; its first page by itself is results/report/overview.html."
 
-# The claims of the last run with their verdicts; judges them first if nothing has.
-claims: results/claims.json
-	@.venv/bin/python -m gfs.claims results/claims.json
-
-results/claims.json: | .venv/installed
-	$(SNAKEMAKE) --cores $(CORES) claims
+# The claims of the last run with their verdicts; nothing is run for it.
+claims: install
+	@.venv/bin/python -m gfs.claims $(CLAIMS)
 
 # Figures and claims of the reference results, from their tables alone.
 reference-figures:

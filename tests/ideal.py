@@ -103,3 +103,23 @@ def far_run():
             "status": ["running"] * 5 + ["converged"],
         }
     )
+
+
+def descent_run(name, *, networks=True):
+    """A run of normalised descent that keeps its sharpness at the threshold while both and phi fall."""
+    count = 100
+    phi = np.linspace(20, 12, count)
+    table = run_table(phi, phi * 0.9, name=name, status="out of iterations")
+    # To and fro: of two steps one is shorter and one longer than at the threshold.
+    threshold = table["sharpness"] * np.where(np.arange(count) % 2, 0.9, 1.1)
+    evaluations = 100 if networks else 0
+    return table.assign(threshold=threshold, experiment=name, gradient_evaluations=evaluations, descent="normalised")
+
+
+def network_descents():
+    return pd.concat([descent_run("arora-fc-normalised"), descent_run("arora-fc-sqrt")], ignore_index=True)
+
+
+def all_descents():
+    others = [descent_run(name, networks=False) for name in ("arora-scalar-sqrt", "arora-regression-sqrt")]
+    return pd.concat([*others, descent_run("arora-fc-sqrt")], ignore_index=True)

@@ -14,7 +14,7 @@ def run(phi, *, name="run", gradients=0, error=0.0, first=0):
             "experiment": "e",
             "run": name,
             "iteration": iterations,
-            "threshold": 4.0,
+            "learning_rate": 0.5,
             "gfs_sharpness": phi,
             "gfs_error": error,
             "gradient_evaluations": gradients,

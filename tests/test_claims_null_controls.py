@@ -7,7 +7,17 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
-from ideal import far_run, good_run, gpgd, plane, regression_runs, run_table, stable_set
+from ideal import (
+    all_descents,
+    far_run,
+    good_run,
+    gpgd,
+    network_descents,
+    plane,
+    regression_runs,
+    run_table,
+    stable_set,
+)
 
 from gfs import claims, scalar
 from gfs.scalar import theorems
@@ -28,6 +38,8 @@ IDEAL = {
     "figure11_gpgd": gpgd,
     "regression_runs": regression_runs,
     "regression_scales": regression_runs,
+    "figure_arora_networks": network_descents,
+    "figure_arora_gfs": all_descents,
 }
 
 
@@ -196,6 +208,22 @@ CONTROLS = {
         "regression_runs", backwards, ("regression-decreases", "regression-all-runs", "regression-rises-early")
     ),
     "figure 5d, backwards": Control("regression_scales", backwards, ("regression-scales",)),
+    "descents of Arora et al., plain gradient descent with small steps": Control(
+        "figure_arora_networks", smaller_steps, ("arora-network-edge",)
+    ),
+    "descents of Arora et al., sharpness rising": Control(
+        "figure_arora_networks",
+        lambda t: t.assign(sharpness=t["sharpness"].to_numpy()[::-1]),
+        ("arora-network-sharpness-falls",),
+    ),
+    "descents of Arora et al., checkpoints shuffled": Control(
+        "figure_arora_gfs", shuffled, ("arora-gfs-monotone", "arora-network-gfs-monotone")
+    ),
+    "descents of Arora et al., no way along the minima": Control(
+        "figure_arora_gfs",
+        lambda t: t.assign(gfs_sharpness=20 - 0.01 * t["iteration"]),
+        ("arora-gfs-falls",),
+    ),
     **{
         f"{table}, {name}": Control(table, wrong, tuple(f"{prefix}-{claim}" for claim in fails))
         for prefix, table in NETWORKS.items()

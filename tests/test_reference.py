@@ -84,7 +84,7 @@ def test_a_fresh_run_is_compared_with_them(tmp_path, config, capsys, factor, cod
         iterates.append(w)
         w = scalar.gd_step(w, factor * eta)
     table = run_table(scalar.gfs_sharpness(np.array(iterates)), name=f"lr{eta}")
-    table = table.assign(experiment="scalar-depth2", threshold=2 / eta, gradient_evaluations=0)
+    table = table.assign(experiment="scalar-depth2", learning_rate=eta, gradient_evaluations=0)
     files.write_table(tmp_path / "scalar-depth2.parquet", table, {})
     assert agreement.main([str(tmp_path), str(REFERENCE / "tables")]) == code
     assert f"{'differs' if code else 'agrees'}  scalar-depth2/lr{eta}  end" in capsys.readouterr().out
@@ -101,7 +101,8 @@ def test_a_default_run_has_nothing_that_is_not_there_to_compare_with(config):
 
 def rows(**changes):
     row = {"id": "a-claim", "figure": "2b", "statement": "Something falls", "expected": "= 1", "measured": 1.02}
-    row |= {"tolerance": 0.05, "verdict": "holds", "scale": "test", "note": None, "paper": "kreisler2023", **changes}
+    row |= {"tolerance": 0.05, "verdict": "holds", "scale": "test", "note": None, "paper": "kreisler2023"}
+    row |= {"source": "a/table.parquet", **changes}
     return [row]
 
 
@@ -111,6 +112,7 @@ def test_a_terminal_sees_columns_and_why_a_claim_does_not_hold():
     assert lines[0].split() == ["id", "verdict", "expected", "measured", "from"]
     assert lines[1] == "a-claim        holds    = 1 ± 0.05  1.02      2b"
     assert lines[4:7] == ["another-claim (2b): fails", "    Something falls", "    one of three runs"]
+    assert lines[7] == "    measured in a/table.parquet"
     assert lines[-1] == "Scale: test. Of 2 claims 2 were attempted: 1 hold, 1 fails."
 
 

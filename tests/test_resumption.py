@@ -216,3 +216,21 @@ def test_lanczos_goes_on_from_its_vector(tmp_path):
     later = w * 1.01
     assert other.sharpness(later) == model.sharpness(later)
     assert np.isfinite(network().sharpness(later))
+
+
+@pytest.mark.parametrize("descent", ["normalised", "sqrt"])
+def test_steps_of_other_kinds_go_on_with_the_same_numbers(tmp_path, descent):
+    train(tmp_path / "whole", scalar_network(), descent=descent)
+    interrupt(tmp_path / "resumed", scalar_network, 40, descent=descent)
+    train(tmp_path / "resumed", scalar_network(), descent=descent)
+    assert numbers(tmp_path / "resumed") == numbers(tmp_path / "whole")
+    table = pd.read_parquet(tmp_path / "resumed" / "trajectory.parquet")
+    assert table["threshold"].nunique() == 61
+
+
+def test_the_threshold_is_that_of_each_step(tmp_path):
+    train(tmp_path / "plain", scalar_network())
+    train(tmp_path / "sqrt", scalar_network(), descent="sqrt")
+    assert (pd.read_parquet(tmp_path / "plain" / "trajectory.parquet")["threshold"] == 2 / 0.05).all()
+    table = pd.read_parquet(tmp_path / "sqrt" / "trajectory.parquet")
+    np.testing.assert_allclose(table["threshold"], 2 / 0.05 * 2 * np.sqrt(table["loss"]), rtol=1e-14)

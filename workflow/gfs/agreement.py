@@ -84,7 +84,7 @@ def _of_run(name: str, ours: pd.DataFrame, theirs: pd.DataFrame) -> Iterator[Agr
         phi, other_phi = first["gfs_sharpness"], other_first["gfs_sharpness"]
         errors = (first["gfs_error"] + other_first["gfs_error"]) / phi
         yield Agreement(name, "start", abs(phi - other_phi) / phi, errors + _NETWORK_START if integrated else _START)
-    ends = [float(points["gfs_sharpness"].iloc[-1] / points["threshold"].iloc[-1]) for points in (ours, theirs)]
+    ends = [float(points["gfs_sharpness"].iloc[-1] * points["learning_rate"].iloc[-1] / 2) for points in (ours, theirs)]
     yield Agreement(name, "end", abs(ends[0] - ends[1]), NETWORK_END if integrated else _END)
 
 

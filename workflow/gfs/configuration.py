@@ -21,8 +21,8 @@ from gfs.errors import UserError
 
 Config = Mapping[str, Any]
 
-# The model of the experiments that each figure shows; figures that are not here show analyses beyond single runs.
-FIGURE_MODELS = {
+# The model of the experiments that each figure shows, None for any. What is not here shows analyses beyond single runs.
+FIGURE_MODELS: Mapping[str, str | None] = {
     "figure01": "scalar",
     "figure02": "scalar",
     "figure04": "scalar",
@@ -34,7 +34,12 @@ FIGURE_MODELS = {
     "figure11": "scalar",
     "figure12": "network",
     "figure13": "network",
+    "figure_arora_networks": "network",
+    "figure_arora_gfs": None,
 }
+
+# Those of them whose experiments are of normalised gradient descent or of descent on the square root of the loss.
+_OTHER_DESCENTS = ("figure_arora_networks", "figure_arora_gfs")
 
 # The figures by name: the paper's by number, those of the two neighbouring papers by theirs.
 TITLES = {
@@ -51,6 +56,8 @@ TITLES = {
     "figure11": "Chaos in the invariant set",
     "figure12": "Networks with tanh and ReLU",
     "figure13": "Networks on other data",
+    "figure_arora_networks": "Networks under normalised descent and descent on the square root of the loss",
+    "figure_arora_gfs": "GFS sharpness under normalised descent and descent on the square root of the loss",
 }
 FIGURES = tuple(TITLES)
 
@@ -501,10 +508,16 @@ def _incomplete_architectures(config: Config) -> Iterator[str]:
 def _wrong_figures(config: Config) -> Iterator[str]:
     for figure in config["figures"]:
         model = FIGURE_MODELS[figure]
-        fitting = [name for name, settings in config["experiments"].items() if settings["model"] == model]
+        descents = ("normalised", "sqrt") if figure in _OTHER_DESCENTS else ("plain",)
+        fitting = [
+            name
+            for name, settings in config["experiments"].items()
+            if settings["model"] == (model or settings["model"]) and settings.get("descent", "plain") in descents
+        ]
         for experiment in figure_experiments(config, figure):
             if experiment not in fitting:
-                allowed = f"an experiment with model {model}: {_names(fitting) or 'none is defined'}"
+                kind = f"model {model} and descent" if model else "descent"
+                allowed = f"an experiment with {kind} {' or '.join(descents)}: {_names(fitting) or 'none is defined'}"
                 yield _problem(f"figures.{figure}", repr(experiment), allowed, experiment, fitting)
 
 

@@ -160,8 +160,12 @@ def _marks_of(config: Mapping[str, Any], section: str, marked: Mapping[str, Anno
     """Return the marks of a section by key; an experiment's own go before those of the last one of its model."""
     sources = [section]
     if section.startswith("experiments."):
-        model = _value(config, f"{section}.model")
-        alike = [f"experiments.{name}" for name, other in config["experiments"].items() if other["model"] == model]
+        model, descents = _value(config, f"{section}.model"), (None, "plain", _value(config, f"{section}.descent"))
+        alike = [
+            f"experiments.{name}"
+            for name, other in config["experiments"].items()
+            if other["model"] == model and other.get("descent") in descents
+        ]
         sources = [*(other for other in alike if other != section), section]
     return {
         key.removeprefix(f"{source}."): annotation

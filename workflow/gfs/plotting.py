@@ -167,6 +167,15 @@ def loss_panel(axes: Axes, run: pd.DataFrame, label: str = "training loss $L$") 
 
 def sharpness_panel(axes: Axes, run: pd.DataFrame, *, markers: bool = False) -> None:
     """Draw sharpness, GFS sharpness and 2/eta; ``markers`` for GFS sharpness at some iterates only."""
+    sharpness_lines(axes, run, markers=markers)
+    threshold_line(axes, float(run["learning_rate"].iloc[0]))
+    _mark_unfinished_flows(axes, run)
+    _mark_divergence(axes, run)
+    legend_above(axes, columns=3 if len(axes.get_legend_handles_labels()[0]) <= 3 else 2)
+
+
+def sharpness_lines(axes: Axes, run: pd.DataFrame, *, markers: bool = False) -> None:
+    """Draw sharpness and GFS sharpness with its error; ``markers`` for GFS sharpness at some iterates only."""
     measured = run.dropna(subset="sharpness")
     axes.plot(
         measured["iteration"],
@@ -189,11 +198,7 @@ def sharpness_panel(axes: Axes, run: pd.DataFrame, *, markers: bool = False) -> 
         markersize=2.6,
         label=r"GFS sharpness $\phi$",
     )
-    threshold_line(axes, float(run["learning_rate"].iloc[0]))
-    _mark_unfinished_flows(axes, run)
-    _mark_divergence(axes, run)
     axes.set_ylabel("sharpness")
-    legend_above(axes, columns=3 if len(axes.get_legend_handles_labels()[0]) <= 3 else 2)
 
 
 def threshold_line(axes: Axes, learning_rate: float) -> None:
@@ -283,6 +288,17 @@ def legend_above(axes: Axes, columns: int = 2) -> None:
 def title(figure: Figure, run: pd.DataFrame) -> None:
     """Name the run's experiment above the figure."""
     figure.suptitle(str(run["experiment"].iloc[0]).replace("-", " "), fontsize=8)
+
+
+# How the kinds of descent are called above a panel.
+_DESCENTS = {"normalised": "normalised GD", "sqrt": r"GD on $\sqrt{L}$"}
+
+
+def descent_title(run: pd.DataFrame) -> str:
+    """Return what a panel of a run under another descent than the plain one is called: model and descent, then eta."""
+    descent = str(run["descent"].iloc[0])
+    model = str(run["experiment"].iloc[0]).removeprefix("arora-").removesuffix(f"-{descent}")
+    return f"{_written_out(model)}, {_DESCENTS[descent]}\n" rf"$\eta = {run['learning_rate'].iloc[0]:.2g}$"
 
 
 def panel_letters(panels: Iterable[Axes]) -> None:

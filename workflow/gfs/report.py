@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from gfs.claims.printing import Row, cell
+from gfs.claims.printing import Row, cell, measured
 from gfs.configuration import TITLES, figure_label
 
 # The width of the pictures on a page.
@@ -101,7 +101,8 @@ def _claims(results: Sequence[Row]) -> list[str]:
 
 def _claim(row: Row) -> list[str]:
     expected = cell(row["expected"]) + (f" (tolerance {cell(row['tolerance'])})" if row["tolerance"] else "")
-    return [row["statement"], expected, cell(row["measured"]), row["verdict"]]
+    said = f" {row['note']}." if row["verdict"] != "holds" and row["note"] else ""
+    return [f"{row['statement']} ({row['id']}).{said}", expected, measured(row), row["verdict"]]
 
 
 def _list_item(cells: Sequence[str]) -> list[str]:
@@ -137,7 +138,8 @@ def table(rows: Iterable[Row], columns: Mapping[str, str]) -> str:
 
 
 def _table_row(row: Row, columns: Mapping[str, str]) -> str:
-    cells = [f'<td title="{escape(columns[name])}">{escape(cell(row[name]))}</td>' for name in columns]
+    shown = {name: measured(row) if name == "measured" else cell(row[name]) for name in columns}
+    cells = [f'<td title="{escape(columns[name])}">{escape(text)}</td>' for name, text in shown.items()]
     return f'<tr class="{escape(str(row.get("verdict", "")))}">{"".join(cells)}</tr>'
 
 

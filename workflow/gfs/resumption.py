@@ -38,7 +38,8 @@ class State:
 
     Attributes:
         weights: of that iterate, shape (P,).
-        losses, sharpness: of the iterates up to it, shape (iteration + 1,); NaN where not estimated.
+        losses, sharpness, rates: of the iterates up to it, shape (iteration + 1,); the rates are the effective learning
+            rates, the sharpness is NaN where not estimated.
         model: what the model's later answers depend on besides the weights: see :meth:`gfs.models.Model.state`.
         names: the checkpoint files written so far.
         resumed_at: the iterates from which this training was resumed before.
@@ -47,6 +48,7 @@ class State:
     weights: Array
     losses: Array
     sharpness: Array
+    rates: Array
     model: Mapping[str, Array] = field(default_factory=dict)
     names: tuple[str, ...] = ()
     resumed_at: tuple[int, ...] = ()
@@ -54,7 +56,7 @@ class State:
     @classmethod
     def start(cls, weights: Array) -> Self:
         """Before the first iterate."""
-        return cls(weights, np.empty(0), np.empty(0))
+        return cls(weights, np.empty(0), np.empty(0), np.empty(0))
 
     def resumed(self) -> Self:
         """The same, with a note that a training went on from here."""
@@ -97,6 +99,7 @@ class Unfinished:
             "weights": state.weights,
             "losses": state.losses,
             "sharpness": state.sharpness,
+            "rates": state.rates,
             **{_MODEL + name: array for name, array in state.model.items()},
         }
         metadata = {
@@ -146,6 +149,7 @@ class Unfinished:
             tensors["weights"],
             tensors["losses"],
             tensors["sharpness"],
+            tensors["rates"],
             {name.removeprefix(_MODEL): array for name, array in tensors.items() if name.startswith(_MODEL)},
             names,
             tuple(json.loads(metadata["resumed_at"])),

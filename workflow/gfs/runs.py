@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from gfs import files, progress
 from gfs.checkpoints import CheckpointWriter, Record
-from gfs.descent import gradient_descent
+from gfs.descent import Descent, gradient_descent
 from gfs.models import GFSPoint, Model
 from gfs.resumption import State, Unfinished
 
@@ -21,12 +22,13 @@ _NO_CHECKPOINTS = pd.DataFrame([{"iteration": 0, **GFSPoint(math.nan, math.nan, 
 
 
 def arguments(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of :func:`train` that a run's parameters say: when to stop, and what to keep how often."""
+    """Return the arguments of :func:`train` that a run's parameters say: how to step and stop, what to keep."""
     return {
         "loss_tolerance": parameters["stop"]["loss"],
         "max_iterations": parameters["stop"]["iterations"],
         "sharpness_every": parameters["sharpness_every"],
         "checkpoint_every": parameters["checkpoint_every"],
+        "descent": parameters.get("descent", "plain"),
     }
 
 
@@ -42,11 +44,13 @@ def train(
     checkpoints: str | Path,
     record: Record,
     identity: Mapping[str, Any],
+    descent: Descent = "plain",
 ) -> None:
     """Run gradient descent, writing the trajectory table and the checkpoints.
 
     The table has a row per iterate: ``iteration``, ``loss``, ``sharpness`` (every ``sharpness_every`` iterates and the
-    last, NaN between), ``learning_rate``, ``threshold`` (2/eta) and ``status``. Checkpoints are the iterates at
+    last, NaN between), ``learning_rate``, ``threshold`` (2 over the effective learning rate: 2/eta, but for the other
+    kinds of ``descent``, where it changes on the way) and ``status``. Checkpoints are the iterates at
     multiples of ``checkpoint_every`` and, unless the run diverged, the last; ``index.json`` in their folder lists the
     files. Both appear when the run has ended; on the way there is :class:`gfs.resumption.Unfinished`, from which a run
     of the same ``identity`` goes on at its last checkpoint file, and ends with the same numbers.
@@ -67,8 +71,10 @@ def train(
             loss_tolerance=loss_tolerance,
             max_iterations=max_iterations,
             first_iteration=max(state.iteration, 0),
+            descent=descent,
         )
         losses, sharpness, status = state.losses.tolist(), state.sharpness.tolist(), "running"
+        rates = state.rates.tolist()
         if saved:
             next(iterates)  # its row is there
         with progress.bar(max_iterations, "training", done=len(losses)) as bar:
@@ -76,17 +82,19 @@ def train(
                 status, last = iterate.status, iterate.status != "running"
                 wanted = iterate.iteration % sharpness_every == 0 or last
                 losses.append(iterate.loss)
+                rates.append(iterate.learning_rate)
                 sharpness.append(model.sharpness(iterate.weights) if wanted and status != "diverged" else math.nan)
                 if status != "diverged" and (iterate.iteration % checkpoint_every == 0 or last):
                     weights = model.to_numpy(iterate.weights)
                     if writer.add(iterate, weights) and not last:
-                        reached = (weights, np.array(losses), np.array(sharpness), model.state(), tuple(writer.names))
+                        of_iterates = (np.array(losses), np.array(sharpness), np.array(rates))
+                        reached = (weights, *of_iterates, model.state(), tuple(writer.names))
                         unfinished.save(State(*reached, state.resumed_at))
                 bar.set_postfix_str(f"loss {iterate.loss:.3g}", refresh=False)
                 bar.update(0 if last else 1)
         if status == "diverged":
             print(_said_of_divergence(losses))
-        table = _trajectory(losses, sharpness, status, learning_rate)
+        table = _trajectory(losses, sharpness, status).assign(learning_rate=learning_rate, threshold=_thresholds(rates))
         files.write_table(trajectory, table, {**record(), "resumed_at": state.resumed_at})
         writer.close(status, Path(checkpoints))
 
@@ -101,10 +109,16 @@ def _said_of_divergence(losses: Sequence[float]) -> str:
     )
 
 
-def _trajectory(losses: list[float], sharpness: list[float], status: str, learning_rate: float) -> pd.DataFrame:
+def _trajectory(losses: list[float], sharpness: list[float], status: str) -> pd.DataFrame:
     table = pd.DataFrame({"iteration": range(len(losses)), "loss": losses, "sharpness": sharpness, "status": "running"})
     table.loc[table.index[-1], "status"] = status
-    return table.assign(learning_rate=learning_rate, threshold=2 / learning_rate)
+    return table
+
+
+def _thresholds(rates: list[float]) -> NDArray[np.float64]:
+    """Return the sharpness up to which a step is stable; infinite where there is no step, at a critical point."""
+    with np.errstate(divide="ignore"):
+        return 2 / np.array(rates)
 
 
 def gfs_table(model: Model, checkpoint_files: Sequence[str | Path]) -> pd.DataFrame:

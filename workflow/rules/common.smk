@@ -131,7 +131,9 @@ def gfs_tables(wildcards):
 
 def run_labels(wildcards):
     run = run_of(wildcards)
-    return {"experiment": run.experiment, "run": run.name, "seed": run.seed}
+    labels = {"experiment": run.experiment, "run": run.name, "seed": run.seed}
+    descent = run.parameters.get("descent", "plain")
+    return labels if descent == "plain" else {**labels, "descent": descent}
 
 
 def run_tables(wildcards):

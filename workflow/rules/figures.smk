@@ -331,3 +331,53 @@ rule figure13:
         ENVIRONMENT
     script:
         "../scripts/figure13.py"
+
+
+rule figure_arora_networks:
+    input:
+        table=tables_of("figure_arora_networks"),
+        style=STYLE,
+    output:
+        pdf=f"{FIGURES}/figure_arora_networks.pdf",
+        png=f"{FIGURES}/figure_arora_networks.png",
+        svg=report(
+            f"{FIGURES}/figure_arora_networks.svg",
+            caption=caption_of("figure_arora_networks"),
+            category="Arora et al.",
+            labels=labels_of("figure_arora_networks"),
+        ),
+        numbers=f"{RESULTS}/figures/figure_arora_networks.parquet",
+        provenance=f"{RESULTS}/figures/figure_arora_networks.json",
+    log:
+        f"{LOGS}/figure_arora_networks.log",
+    benchmark:
+        f"{BENCHMARKS}/figure_arora_networks.tsv"
+    conda:
+        ENVIRONMENT
+    script:
+        "../scripts/figure_arora_networks.py"
+
+
+rule figure_arora_gfs:
+    input:
+        table=tables_of("figure_arora_gfs"),
+        style=STYLE,
+    output:
+        pdf=f"{FIGURES}/figure_arora_gfs.pdf",
+        png=f"{FIGURES}/figure_arora_gfs.png",
+        svg=report(
+            f"{FIGURES}/figure_arora_gfs.svg",
+            caption=caption_of("figure_arora_gfs"),
+            category="Arora et al.",
+            labels=labels_of("figure_arora_gfs"),
+        ),
+        numbers=f"{RESULTS}/figures/figure_arora_gfs.parquet",
+        provenance=f"{RESULTS}/figures/figure_arora_gfs.json",
+    log:
+        f"{LOGS}/figure_arora_gfs.log",
+    benchmark:
+        f"{BENCHMARKS}/figure_arora_gfs.tsv"
+    conda:
+        ENVIRONMENT
+    script:
+        "../scripts/figure_arora_gfs.py"

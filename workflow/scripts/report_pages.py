@@ -19,6 +19,7 @@ CLAIMS = {
     "measured": "measured here",
     "verdict": "verdict",
     "note": "note",
+    "source": "table",
 }
 
 

@@ -5,10 +5,15 @@ tolerance is what it is. Where nothing measures a claim yet, or the results leav
 an end, a sharpness that never came to 2/eta), the verdict is ``not attempted`` and ``note`` says why.
 """
 
-from gfs.claims import networks, regression, scalar
+from gfs.claims import descents, networks, regression, scalar
 from gfs.claims.claim import Claim, evaluate
 from gfs.claims.printing import markdown
 
-CLAIMS: tuple[Claim, ...] = (*scalar.CLAIMS, *regression.CLAIMS, *networks.CLAIMS)
+CLAIMS: tuple[Claim, ...] = (
+    *scalar.CLAIMS,
+    *regression.CLAIMS,
+    *networks.CLAIMS,
+    *descents.CLAIMS,
+)
 
 __all__ = ["CLAIMS", "Claim", "evaluate", "markdown"]

@@ -26,19 +26,20 @@ def markdown(results: Sequence[Row]) -> str:
         "",
         _counted(results),
         "",
-        "| id | from | statement | expected | measured | tolerance | verdict | note |",
-        "|---|---|---|---|---|---|---|---|",
+        "| id | from | statement | expected | measured | tolerance | verdict | note | table |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in results:
-        cells = [row["id"], row["figure"], row["statement"], cell(row["expected"]), cell(row["measured"])]
-        lines.append("| " + " | ".join([*cells, cell(row["tolerance"]), row["verdict"], cell(row["note"])]) + " |")
+        cells = [row["id"], row["figure"], row["statement"], cell(row["expected"]), measured(row)]
+        cells += [cell(row["tolerance"]), row["verdict"], cell(row["note"]), cell(row["source"])]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
 def aligned(results: Sequence[Row]) -> str:
     """Return the claims in columns for a terminal; below them what is said by those that do not hold, and why."""
     table = [("id", "verdict", "expected", "measured", "from")]
-    table += [(row["id"], row["verdict"], expected(row), cell(row["measured"]), row["figure"]) for row in results]
+    table += [(row["id"], row["verdict"], expected(row), measured(row), row["figure"]) for row in results]
     widths = [max(len(cells[i]) for cells in table) for i in range(len(table[0]))]
     padded = ("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) for cells in table)
     lines = [line.rstrip() for line in padded]
@@ -46,7 +47,17 @@ def aligned(results: Sequence[Row]) -> str:
         if row["verdict"] != "holds":
             lines += ["", f"{row['id']} ({row['figure']}): {row['verdict']}", f"    {row['statement']}"]
             lines += [f"    {row['note']}"] if row["note"] else []
+            lines += [f"    measured in {row['source']}"] if row["source"] else []
     return "\n".join([*lines, "", _counted(results)])
+
+
+def measured(row: Row) -> str:
+    """Return what was measured; to more digits where the claim fails, as it may be next to what is allowed.
+
+    >>> measured({"measured": 1.10024, "verdict": "fails"}), measured({"measured": 1.05024, "verdict": "holds"})
+    ('1.10024', '1.05')
+    """
+    return cell(row["measured"], 6 if row["verdict"] == "fails" else 4)
 
 
 def expected(row: Row) -> str:
@@ -115,14 +126,15 @@ def _scale(results: Sequence[Row]) -> str:
 
 def _item(row: Row) -> str:
     """A claim that does not hold, in one item of a list."""
-    # To more digits than in a table: it may be next to what is allowed.
-    number = f"{cell(row['measured'], 6)}, expected {expected(row)}" if row["measured"] is not None else _reason(row)
+    number = f"{measured(row)}, expected {expected(row)}" if row["measured"] is not None else _reason(row)
     return f"- {_scale([row])}, {group(row)}: `{row['id']}` {row['verdict']}: {number}"
 
 
 def _reason(row: Row) -> str:
-    """Why a claim is not judged: its note's first part, the rest of which is for the page of claims."""
-    return str(row["note"]).partition(";")[0]
+    """Why a claim is not judged: its note's first part, the rest of which is for the page of claims, and who it is."""
+    first, _, rest = str(row["note"]).partition(";")
+    undecided = re.findall(r"([\w-]+): [^;:]*too large to judge by", rest)
+    return f"{first} ({', '.join(undecided)}: errors too large)" if undecided else first
 
 
 def _count(results: Iterable[Row]) -> dict[str, int]:

@@ -118,15 +118,15 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("regression-eight-runs", "5b", "Eight runs behave alike: those that start above 2/eta end at about it "
           "(farthest, in units of 2/eta)", "=", 1.0, 0.02, farthest_final_of_eight, "regression_runs", eight_runs),
     # As for one run.
-    Claim("regression-eight-monotone", "5b", "... GFS sharpness falling along each (largest relative rise above any "
-          "earlier value)", "<=", 0.0, 1e-4, largest_rise_of_eight, "regression_runs"),
+    Claim("regression-eight-monotone", "5b", "GFS sharpness falls along each of the eight runs (largest relative rise "
+          "above any earlier value)", "<=", 0.0, 1e-4, largest_rise_of_eight, "regression_runs"),
     # The paper gives the share of negative changes over all its runs; the number is lost, 'most' is ours to read.
     Claim("regression-decreases", "5c", "Over all runs most changes of GFS sharpness from one iterate to the next are "
           "negative (share)", ">=", 0.9, 0.0, share_of_negative_changes, "regression_runs", all_runs),
     # The paper's bound is lost as well; a hundred thousandth a step is ours.
-    Claim("regression-all-runs", "5c", "... and the normalised change is always below a small number (largest)", "<=",
+    Claim("regression-all-runs", "5c", "Over all runs the normalised change is below a small number (largest)", "<=",
           0.0, 1e-5, largest_change, "regression_runs"),
-    Claim("regression-rises-early", "5c", "... the positive ones coming early (last of them, as a share of its run)",
+    Claim("regression-rises-early", "5c", "Positive changes come early (last of them, as a share of its run)",
           "<=", 0.25, 0.0, latest_rise, "regression_runs", rises),
     # Beyond the paper. From small weights phi first rises by 3.1e-4, a share of some 1/150 of its fall: so 1e-3 here.
     Claim("regression-scales", "5d (beyond the paper)", "From lazy to rich initialisation GFS sharpness falls along "

@@ -233,7 +233,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("scalar-ends-below", "2b", "The GFS sharpness ends below 2/eta (in units of 2/eta)", "<=", 1.0, 0.0,
           largest_final_gfs, "figure02"),
     # 'Just below' is not a number in the paper's text; 5 percent is our reading of it.
-    Claim("scalar-ends-close", "2b, 8", "... and close to it (in units of 2/eta)", "=", 1.0, 0.05,
+    Claim("scalar-ends-close", "2b, 8", "The GFS sharpness ends close to 2/eta (in units of 2/eta)", "=", 1.0, 0.05,
           farthest_final_gfs, "figure02"),
     # No number in the text: one step in a hundred is more than chance would give a monotone loss, which has none.
     Claim("scalar-loss-oscillates", "2a", "At the edge of stability the loss is not monotone: share of steps that "
@@ -252,8 +252,8 @@ CLAIMS: tuple[Claim, ...] = (
     # Figure 8 shows the sharpness itself; 5 percent as above.
     Claim("final-sharpness-below", "8", "The sharpness converges to below 2/eta (last, in units of 2/eta)", "<=", 1.0,
           0.0, largest_final_sharpness, "figure02"),
-    Claim("final-sharpness-close", "8", "... and slightly so (in units of 2/eta)", "=", 1.0, 0.05,
-          farthest_final_sharpness, "figure02"),
+    Claim("final-sharpness-close", "8", "The sharpness converges to close to 2/eta (last, in units of 2/eta)", "=", 1.0,
+          0.05, farthest_final_sharpness, "figure02"),
     # At loss L the two differ by O(sqrt(L)), 1e-4 times a constant at the stopping loss.
     Claim("sharpness-equals-gfs", "1 (Section 1)", "Sharpness and GFS sharpness agree where gradient descent has "
           "converged (relative difference)", "<=", 0.0, 1e-3, final_gap_of_sharpnesses, "figure02"),
@@ -271,8 +271,9 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("nonmonotone-early", "2c", "Where GFS sharpness is not monotone and the run converges, it tends to rise in "
           "the first few iterations only (share of these runs that rise in the first ten alone)", ">=", 0.95, 0.0,
           share_of_early_rises, "plane", rising_starts),
-    Claim("nonmonotone-enters-set", "2c", "... after which gradient descent enters the set (share of these runs)", ">=",
-          0.95, 0.0, share_that_enters_set, "plane"),
+    Claim("nonmonotone-enters-set", "2c", "Where GFS sharpness is not monotone and the run converges, gradient "
+          "descent enters the set and GFS sharpness rises no more (share of these runs)", ">=", 0.95, 0.0,
+          share_that_enters_set, "plane"),
     # Figure 3. 'Near 1', 'close' and 'well below' are no numbers in the text: 0.3, 5 and 20 percent are our reading.
     Claim("final-sharpness-near", "3", "Starts with GFS sharpness above 2/eta and product within 0.3 of 1 end close to "
           "2/eta (least final sharpness, in units of 2/eta)", ">=", 0.95, 0.0, least_final_from_small_loss, "plane"),
@@ -296,16 +297,16 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("stable-set-disjoint", "7", "At depth 3 the points of Damian et al.'s stable set other than minima have "
           "products apart from 1 (largest product)", "<=", 0.5, 1e-12, largest_stable_product, "stable_set",
           stable_products),
-    Claim("stable-set-apart", "7", "... and beyond a product of 0.6 the gradient stays far from orthogonal to the top "
-          "eigenvector (least cosine)", ">=", 0.5, 0.0, least_cosine_beyond, "stable_set"),
+    Claim("stable-set-apart", "7", "At depth 3, beyond a product of 0.6, the gradient stays far from orthogonal to the "
+          "top eigenvector (least cosine)", ">=", 0.5, 0.0, least_cosine_beyond, "stable_set"),
     # Figure 9. Its start is chosen for this (scalar.start): the claims say that there is one. The grid of the plane
     # leaves the loss some hundredths off.
     Claim("high-loss-crossing", "9", "A start whose loss is about 5.1 when GFS sharpness crosses 2/eta (loss there)",
           "=", 5.1, 0.1, crossing_loss, "figure09"),
-    Claim("high-loss-ends-far", "9", "... ends far below 2/eta (final GFS sharpness, in units of 2/eta)", "<=", 0.7,
-          0.0, largest_final_gfs, "figure09"),
-    Claim("high-loss-monotone", "9", "... its GFS sharpness never rising (largest relative rise)", "<=", 0.0, 1e-12,
-          largest_gfs_rise, "figure09"),
+    Claim("high-loss-ends-far", "9", "That start ends far below 2/eta (final GFS sharpness, in units of 2/eta)", "<=",
+          0.7, 0.0, largest_final_gfs, "figure09"),
+    Claim("high-loss-monotone", "9", "From that start GFS sharpness never rises (largest relative rise)", "<=", 0.0,
+          1e-12, largest_gfs_rise, "figure09"),
     # Figure 10. 'Close' and 'does not approximate well' are no numbers in the text: a fifth of the error, in what two
     # steps lead to, is our reading; for the distance in the picture, that it is smaller at all.
     Claim("gpgd-predicts", "10", "Two steps of GPGD lead where two steps of gradient descent do, those of the "

@@ -333,12 +333,14 @@ STATEMENTS: tuple[Statement, ...] = (
               "2 (1 - delta)/eta from then on", fixed(_theorem_33, judge=_stays_above, **_NEAR),
               "the bound on the loss", fixed(_theorem_33, judge=_stays_above, **_FAR), TWO_ERRORS, 2),
     Statement("theorem-3.3-rate",
-              "... and the loss after k steps is at most (1 - delta)^k times that at the start (rate chosen here)",
+              "from a start as for theorem-3.3-bound the loss after k steps is at most (1 - delta)^k times that at the "
+              "start (rate chosen here)",
               fixed(_theorem_33, judge=_decays, **_NEAR),
               "the bound on the loss", fixed(_theorem_33, judge=_decays, **_FAR), 0.0, 2),
     Statement("theorem-3.3-convergence",
-              "... and step k moves by at most (3 eta)^(1/2) (2 L)^(1/2) (1 - delta)^((k-1)/2) (chosen here "
-              "with the rate), which is summable: the iterates converge", fixed(_theorem_33, judge=_settles, **_NEAR),
+              "from a start as for theorem-3.3-bound step k moves by at most (3 eta)^(1/2) (2 L)^(1/2) "
+              "(1 - delta)^((k-1)/2) (chosen here with the rate), which is summable: the iterates "
+              "converge", fixed(_theorem_33, judge=_settles, **_NEAR),
               "the bound on the loss", fixed(_theorem_33, judge=_settles, **_FAR), 0.0, 2),
     Statement("lemma-3.7", "u less unbalanced than v, equal products: v log-majorises u",
               fixed(_majorisation, largest_factor=1.0), "less unbalanced", fixed(_majorisation, largest_factor=2.0),
@@ -372,7 +374,8 @@ STATEMENTS: tuple[Statement, ...] = (
               fixed(_two_steps_compared, above=True),
               "pi(g(w)) >= 1", fixed(_two_steps_compared, above=False), 1e-13),
     Statement("lemma-3.14-side",
-              "... and, if phi(g(w)) >= 1/eta (chosen here), of at most 1, so that the loss is at most that of GPGD",
+              "w in S, pi(g(w)) >= 1, phi(g(w)) >= 1/eta (chosen here): two steps of gradient descent lead to a "
+              "product of at most 1, so that the loss is at most that of GPGD",
               fixed(_two_steps, above=True), "phi(g(w)) >= 1/eta", fixed(_two_steps, above=False), 1e-13),
     Statement("lemma-I.1", "w in S_eta, a smaller step size: w is in its S", fixed(_nested, smaller=True),
               "smaller", fixed(_nested, smaller=False)),

@@ -1,0 +1,100 @@
+"""Normalised gradient descent and descent on the square root of the loss (Arora et al., 2022) on the paper's models."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pandas as pd
+
+from gfs.claims.claim import Claim
+from gfs.claims.measures import largest_gfs_rise
+from gfs.claims.networks import each, largest_rise_beyond_error, rises_and_errors
+
+# Fewer estimates of the sharpness than this say nothing of a trend.
+_LEAST = 20
+
+
+def mean_inverse_stableness(table: pd.DataFrame) -> float:
+    """Mean of ``2 / (eta_t lambda_1)`` over the second half of a run, the farthest from 1 over the runs.
+
+    At the edge of stability the iterates go to and fro across the minima: of two steps, one from each side, the mean is
+    1 up to the curvature of the loss, while each by itself may be far from it. NaN with too few estimates.
+    """
+    means = [float((run["threshold"] / run["sharpness"]).mean()) for run in _second_halves(table)]
+    return math.nan if any(map(math.isnan, means)) or not means else max(means, key=lambda mean: abs(mean - 1))
+
+
+def trend_of_sharpness(table: pd.DataFrame) -> float:
+    """Rank correlation of sharpness and iteration over the second half of a run, largest over the runs."""
+    trends = [float(run["sharpness"].corr(run["iteration"], method="spearman")) for run in _second_halves(table)]
+    return math.nan if any(map(math.isnan, trends)) or not trends else max(trends)
+
+
+def largest_share_of_gfs_left(table: pd.DataFrame) -> float:
+    """Last GFS sharpness over the first, largest over the runs."""
+    shares = [
+        float(run["gfs_sharpness"].dropna().iloc[-1] / run["gfs_sharpness"].dropna().iloc[0])
+        for run in _runs(table)
+        if run["gfs_sharpness"].notna().sum() > 1
+    ]
+    return max(shares) if shares else math.nan
+
+
+def _runs(table: pd.DataFrame) -> list[pd.DataFrame]:
+    return [run.sort_values("iteration") for _, run in table.groupby(["experiment", "run"], sort=False)]
+
+
+def _second_halves(table: pd.DataFrame) -> list[pd.DataFrame]:
+    halves = [run[run["iteration"] >= run["iteration"].max() / 2].dropna(subset="sharpness") for run in _runs(table)]
+    nothing = pd.DataFrame({"sharpness": [math.nan], "threshold": [math.nan], "iteration": [0]})
+    return [half if len(half) >= _LEAST else nothing for half in halves]
+
+
+def of_networks(measure: Callable[[pd.DataFrame], float]) -> Callable[[pd.DataFrame], float]:
+    """Return the measure of the runs whose GFS sharpness has an error: those of networks."""
+    return lambda table: measure(_part(table, networks=True))
+
+
+def of_others(measure: Callable[[pd.DataFrame], float]) -> Callable[[pd.DataFrame], float]:
+    """Return the measure of the runs whose GFS sharpness is exact but for rounding."""
+    return lambda table: measure(_part(table, networks=False))
+
+
+def _part(table: pd.DataFrame, *, networks: bool) -> pd.DataFrame:
+    integrated = table.groupby(["experiment", "run"])["gradient_evaluations"].transform("max") > 0
+    return table[integrated == networks]
+
+
+def network_rises(table: pd.DataFrame) -> str:
+    return rises_and_errors(_part(table, networks=True))
+
+
+def rises_of_others(table: pd.DataFrame) -> str:
+    return each(largest_gfs_rise)(_part(table, networks=False))
+
+
+_PAPER = "arora2022"
+
+CLAIMS: tuple[Claim, ...] = (
+    # The mean is 1 but for the curvature along the way and the other directions' part of the step: a twentieth for it.
+    Claim("arora-network-edge", "figure_arora_networks", "Both descents bring a network to the edge of stability and "
+          "keep it there (mean of 2 over effective learning rate times sharpness, in the second half)", "=", 1.0, 0.05,
+          mean_inverse_stableness, "figure_arora_networks", each(mean_inverse_stableness), _PAPER),
+    # Near -1 where it falls all the while; what the estimates scatter by costs some hundredths.
+    Claim("arora-network-sharpness-falls", "figure_arora_networks", "There the sharpness of the loss falls (rank "
+          "correlation with the iteration, in the second half)", "<=", -0.9, 0.0, trend_of_sharpness,
+          "figure_arora_networks", each(trend_of_sharpness), _PAPER),
+    # Neither paper states these. As along gradient descent on a scalar network: rounding, and no more.
+    Claim("arora-gfs-monotone", "figure_arora_gfs", "GFS sharpness never rises along both descents on a scalar network "
+          "and in squared regression (largest relative rise above any earlier value; stated by neither paper)", "<=",
+          0.0, 1e-12, of_others(largest_gfs_rise), "figure_arora_gfs", rises_of_others, _PAPER),
+    # As along gradient descent on networks.
+    Claim("arora-network-gfs-monotone", "figure_arora_gfs", "GFS sharpness falls along both descents on a network "
+          "(largest relative rise above any earlier value, beyond the errors of both; stated by neither paper)", "<=",
+          0.0, 0.0, of_networks(largest_rise_beyond_error), "figure_arora_gfs", network_rises, _PAPER),
+    # What hardly moves cannot rise either: it has to fall by more than any tolerance here.
+    Claim("arora-gfs-falls", "figure_arora_gfs", "GFS sharpness falls along each of these runs (last over first; "
+          "stated by neither paper)", "<=", 0.95, 0.0, largest_share_of_gfs_left, "figure_arora_gfs",
+          each(largest_share_of_gfs_left), _PAPER),
+)  # fmt: skip
