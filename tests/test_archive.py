@@ -10,7 +10,8 @@ import pytest
 from project import BESIDE, commit_all, copy_project, make_checkout
 
 import archive
-from gfs import configuration, files, yaml_files
+from gfs import claims, configuration, files, yaml_files
+from gfs.claims import Claim
 from gfs.errors import UserError
 
 
@@ -36,10 +37,18 @@ def checkout(tmp_path, monkeypatch):
         for suffix in archive.FORMATS:
             with files.whole_file(f"figures/{figure}.{suffix}") as path:
                 path.write_text(f"{figure}.{suffix}")
-    files.write_json("results/claims.json", [{"source": "results/tables"}, {"source": None}])
+    one = Claim("one", "1", "x is one", "=", 1.0, 0.0, lambda of: float(of["x"].max()), "one")
+    monkeypatch.setattr("gfs.claims.CLAIMS", (one, Claim("none", "1", "Nothing measures it.")))
+    judge()
     with files.whole_file("results/claims.md") as path:
         path.write_text("# Claims\n")
     return folder
+
+
+def judge(scale="default"):
+    table = "results/tables/one.parquet"
+    rows = claims.evaluate(claims.CLAIMS, {"one": ([table], files.read_table(table))}, scale)
+    files.write_json("results/claims.json", rows)
 
 
 def written(*overlays):
@@ -79,6 +88,7 @@ def test_the_same_results_give_the_same_bytes(checkout):
 
 
 def test_the_record_says_what_was_made_from_what(checkout):
+    judge("tiny")
     path = written("tests/tiny.yaml")
     assert "-tiny-" in path.name
     read = contents(path)[1]
@@ -103,7 +113,7 @@ def test_the_record_says_what_was_made_from_what(checkout):
     assert linked(run["result"]) == made
     assert (run["startTime"], run["endTime"]) == ("2026-01-02T03:03:05+00:00", "2026-01-02T03:04:05+00:00")
     assert "c0ffee" in run["description"]
-    assert entities["#numpy"]["softwareVersion"] == "2.0"
+    assert entities["#numpy-2.0"]["softwareVersion"] == "2.0"
     for name in linked(root["hasPart"]):
         assert entities[name]["sha256"] == hashlib.sha256(read[name]).hexdigest()
     # Every link within the record leads somewhere.
@@ -120,6 +130,7 @@ def test_what_is_not_committed_is_named(checkout):
         written()
     commit_all(checkout)
     (checkout / "mine.yaml").write_text("scale: mine\n")
+    judge("mine")
     with pytest.raises(UserError, match=r"mine\.yaml is not committed"):
         written("mine.yaml")
 
@@ -135,6 +146,16 @@ def test_what_is_missing_is_named(checkout, name):
     (checkout / name).unlink()
     with pytest.raises(UserError, match=f"{name}.*run snakemake first"):
         written()
+
+
+def test_claims_of_another_table_and_of_another_scale_are_refused(checkout):
+    rows = json.loads((checkout / "results/claims.json").read_text())
+    for changed in ({"measured": 2.0}, {"scale": "mine"}, {"verdict": "fails"}):
+        files.write_json("results/claims.json", [rows[0] | changed, *rows[1:]])
+        with pytest.raises(UserError, match=r"claims\.json is not what the tables .* run snakemake again"):
+            written()
+    judge()
+    assert written()
 
 
 def test_damaged_tables_and_figures_of_other_tables_are_refused(checkout):

@@ -10,7 +10,7 @@ from gfs.claims import measures
 
 
 def verdicts(table):
-    results = claims.evaluate(claims.CLAIMS, dict.fromkeys(ON_RUNS, ("t.parquet", table)), "test")
+    results = claims.evaluate(claims.CLAIMS, dict.fromkeys(ON_RUNS, (["t.parquet"], table)), "test")
     return {row["id"]: row["verdict"] for row in results}
 
 
@@ -137,14 +137,14 @@ def test_identifiers_are_unique():
 
 
 def test_markdown_has_a_row_for_each():
-    results = claims.evaluate(claims.CLAIMS, {"figure02": ("t.parquet", good_run())}, "test")
+    results = claims.evaluate(claims.CLAIMS, {"figure02": (["t.parquet"], good_run())}, "test")
     text = claims.markdown(results)
     assert text.count("\n| ") == len(results) + 1
     assert "11 were attempted: 11 hold, 0 fail" in text
 
 
 def verdict_rows(table):
-    tables = dict.fromkeys(["regression_runs", "regression_scales"], ("t.parquet", table))
+    tables = dict.fromkeys(["regression_runs", "regression_scales"], (["t.parquet"], table))
     return [row for row in claims.evaluate(claims.CLAIMS, tables, "test") if row["source"]]
 
 

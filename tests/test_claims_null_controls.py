@@ -44,7 +44,7 @@ IDEAL = {
 
 
 def verdicts(name, table):
-    found = claims.evaluate(claims.CLAIMS, {name: ("t.parquet", table)}, "test")
+    found = claims.evaluate(claims.CLAIMS, {name: (["t.parquet"], table)}, "test")
     return {row["id"]: row["verdict"] for row in found if row["source"]}
 
 

@@ -13,7 +13,7 @@ BEYOND_RUNS = ["plane", "stable_set", "theorems", "figure04_gpgd", "figure09", "
 
 
 def verdicts(**tables):
-    found = claims.evaluate(claims.CLAIMS, {name: ("t.parquet", table) for name, table in tables.items()}, "test")
+    found = claims.evaluate(claims.CLAIMS, {name: (["t.parquet"], table) for name, table in tables.items()}, "test")
     return {row["id"]: row["verdict"] for row in found if row["source"]}
 
 
@@ -118,14 +118,14 @@ def test_one_violation_fails_a_statement(examined, statement):
 
 def test_tables_of_before_a_statement_was_there_say_what_to_run(examined):
     older = examined[examined["statement"] != "lemma-F.1"]
-    rows = {row["id"]: row for row in claims.evaluate(claims.CLAIMS, {"theorems": ("t.parquet", older)}, "test")}
+    rows = {row["id"]: row for row in claims.evaluate(claims.CLAIMS, {"theorems": (["t.parquet"], older)}, "test")}
     assert rows["lemma-F.1"]["verdict"] == "not attempted"
     assert "--forcerun theorems" in rows["lemma-F.1"]["note"]
     assert rows["lemma-F.2"]["verdict"] == "holds"
 
 
 def test_the_note_shows_points_margin_and_a_counterexample(examined):
-    table = {"theorems": ("t.parquet", examined)}
+    table = {"theorems": (["t.parquet"], examined)}
     rows = {row["id"]: row for row in claims.evaluate(claims.CLAIMS, table, "test")}
     note = rows["theorem-3.2-invariance"]["note"]
     assert "120 points, depths 2 to 3; tightest margin" in note

@@ -102,7 +102,7 @@ def test_a_default_run_has_nothing_that_is_not_there_to_compare_with(config):
 def rows(**changes):
     row = {"id": "a-claim", "figure": "2b", "statement": "Something falls", "expected": "= 1", "measured": 1.02}
     row |= {"tolerance": 0.05, "verdict": "holds", "scale": "test", "note": None, "paper": "kreisler2023"}
-    row |= {"source": "a/table.parquet", **changes}
+    row |= {"source": ["a/table.parquet"], **changes}
     return [row]
 
 

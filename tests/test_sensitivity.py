@@ -106,7 +106,9 @@ def test_a_variant_is_measured_as_the_workflow_does(table, changes):
     variant = Variant("s")
     found = sensitivity.measured(variant, table, configuration.made_from(variant.configuration(config), table))
     judged = found[found["verdict"].notna()]
-    assert set(judged["quantity"]) == {claim.id for claim in sensitivity.claims.CLAIMS if claim.table == table}
+    # That the loss falls so far is what the run is stopped for.
+    stopped_for = {"scalar-loss-converges", "network-loss-falls"}
+    assert set(judged["quantity"]) == {c.id for c in sensitivity.claims.CLAIMS if c.table == table} - stopped_for
     assert (judged["verdict"] != "not attempted").any()
     numbers = found[found["verdict"].isna()].set_index("quantity")["measured"]
     assert list(numbers.index) == ([] if table == "plane" else list(sensitivity.MEASURES))

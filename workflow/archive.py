@@ -16,10 +16,13 @@ import tarfile
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 import crate
 import mending
-from gfs import check, configuration, files, yaml_files
+from gfs import check, claims, configuration, files, yaml_files
 from gfs.configuration import Config
 from gfs.errors import UserError
 
@@ -93,7 +96,8 @@ def made(config: Config) -> Iterator[str]:
     """Yield the figures, the claims and every table that they were made from, each with the record beside it.
 
     Raises:
-        UserError: one is missing or damaged, or a figure was drawn from another table than is there.
+        UserError: one is missing or damaged, or a figure was drawn, or the claims judged, from another table than is
+            there.
     """
     results, figures = config["directories"]["results"], config["directories"]["figures"]
     for figure in configuration.FIGURES:
@@ -105,12 +109,25 @@ def made(config: Config) -> Iterator[str]:
                 raise UserError(f"{figure} was drawn from another {table} than is there; run snakemake again")
         yield from _with_record(numbers)
         yield from (str(_there(f"{figures}/{figure}.{suffix}")) for suffix in FORMATS)
-    claims = _there(f"{results}/claims.json")
-    for source in {claim["source"] for claim in json.loads(claims.read_text(encoding="utf-8"))} - {None}:
-        path = _there(source)
-        for table in sorted(path.glob("*.parquet")) if path.is_dir() else [path]:
-            yield from _with_record(str(table))
-    yield from (str(claims), str(_there(f"{results}/claims.md")))
+    verdicts = _there(f"{results}/claims.json")
+    rows = json.loads(verdicts.read_text(encoding="utf-8"))
+    for table in {path for row in rows for path in row["source"] or ()}:
+        yield from _with_record(table)
+    if rows != json.loads(json.dumps(judged(rows, config["scale"]))):
+        raise UserError(f"{verdicts} is not what the tables and claims that are there give; run snakemake again")
+    yield from (str(verdicts), str(_there(f"{results}/claims.md")))
+
+
+def judged(rows: Sequence[Mapping[str, Any]], scale: str) -> list[dict[str, Any]]:
+    """Return the claims as they are judged from the tables that ``rows``, which were judged before, name."""
+    sources = {row["id"]: row["source"] for row in rows}
+    wanted = {claim.table: sources.get(claim.id) for claim in claims.CLAIMS if claim.table}
+    tables = {
+        name: (paths, pd.concat([files.read_table(path) for path in paths], ignore_index=True))
+        for name, paths in wanted.items()
+        if paths
+    }
+    return claims.evaluate(claims.CLAIMS, tables, scale)
 
 
 def _there(path: str) -> Path:
@@ -137,7 +154,8 @@ def readme(name: str, commit: str, made_at: Sequence[str], config: Config, overl
             f"# {name}",
             "",
             f"gfs-sharpness at commit {commit} with the results of its scale `{config['scale']}`,",
-            f"made at commit {' and '.join(made_at)}. README.md says what it is. Here are",
+            f"made at commit {' and '.join(made_at)} (-dirty: with changes to it that were not committed; unknown:",
+            "outside a checkout). README.md says what it is. Here are",
             "",
             f"- `{figures}/`, `{results}/claims.md`: the figures and the claims;",
             f"- `{results}/`: the tables that they were made from, each with its record (`.json`); no checkpoints;",

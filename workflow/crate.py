@@ -128,7 +128,7 @@ def _run(
     records = records_of(contents, results)
     ends = [datetime.fromisoformat(record["written"]) for record in records]
     starts = [end - timedelta(seconds=record["wall_time_s"]) for end, record in zip(ends, records, strict=True)]
-    versions = {name: number for record in records for name, number in record["versions"].items()}
+    versions = {(name, number) for record in records for name, number in record["versions"].items()}
     action = _entity(
         crate,
         "#run",
@@ -147,8 +147,8 @@ def _run(
     action["object"] = [described[path] for path in configured]
     action["result"] = [described[path] for path in results]
     used = [
-        crate.add(_entity(crate, f"#{name}", "SoftwareApplication", {"name": name, "softwareVersion": number}))
-        for name, number in sorted(versions.items())
+        crate.add(_entity(crate, f"#{name}-{number}", "SoftwareApplication", {"name": name, "softwareVersion": number}))
+        for name, number in sorted(versions)
     ]
     described[WORKFLOW]["softwareRequirements"] = used
     return action

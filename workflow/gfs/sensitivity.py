@@ -31,6 +31,11 @@ MEASURES: Mapping[str, Callable[[pd.DataFrame], float]] = {
 }
 
 
+def _is_set_by_the_stop(claim: claims.Claim) -> bool:
+    """Whether the loss at which a run stops decides a claim: there is nothing to be sensitive to."""
+    return claim.measure is measures.loss_reduction
+
+
 def measured(
     variant: Variant, table: str, made_from: Mapping[str, Any], *, device: str = "cpu", downloads: str | None = None
 ) -> pd.DataFrame:
@@ -48,11 +53,11 @@ def measured(
         ``MEASURES``, of training runs, or a claim's), ``measured``, and of claims ``verdict``.
     """
     results = _results(made_from, device, downloads)
-    judged = [claim for claim in claims.CLAIMS if claim.table == table]
+    judged = [claim for claim in claims.CLAIMS if claim.table == table and not _is_set_by_the_stop(claim)]
     rows: list[tuple[str, float | None, str | None]] = []
     if "runs" in made_from:
         rows += [(quantity, measure(results), None) for quantity, measure in MEASURES.items()]
-    evaluated = claims.evaluate(judged, {table: (table, results)}, "sensitivity")
+    evaluated = claims.evaluate(judged, {table: ([table], results)}, "sensitivity")
     rows += [(claim["id"], claim["measured"], claim["verdict"]) for claim in evaluated]
     key, value = (None, None) if variant.key is None else (variant.key, json.dumps(variant.value))
     labelled = [(variant.study, key, value, *row) for row in rows]

@@ -110,18 +110,15 @@ def _is_snakemake(process: psutil.Process) -> bool:
 _end_with_the_workflow()
 
 
-def read_table(paths: Any) -> tuple[str, Any]:
-    """Return the path and content of an input; of a table in several files their paths, as a shell has them, and all
-    rows."""
+def read_table(paths: Any) -> tuple[list[str], Any]:
+    """Return the paths and the content of an input; of a table in several files all rows."""
     import pandas as pd
 
     from gfs import files
 
     if isinstance(paths, str):
-        return paths, files.read_table(paths)
-    folder, names = Path(paths[0]).parent, ",".join(Path(path).stem for path in paths)
-    source = f"{folder}/{{{names}}}{Path(paths[0]).suffix}" if len(paths) > 1 else paths[0]
-    return source, pd.concat([files.read_table(path) for path in paths], ignore_index=True)
+        return [paths], files.read_table(paths)
+    return list(paths), pd.concat([files.read_table(path) for path in paths], ignore_index=True)
 
 
 def run_figure(draw: Callable[..., Any], snakemake: Any) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
@@ -69,24 +68,24 @@ class Claim:
 
 
 def evaluate(
-    claims: Iterable[Claim], tables: Mapping[str, tuple[str | Path, pd.DataFrame]], scale: str
+    claims: Iterable[Claim], tables: Mapping[str, tuple[Sequence[str], pd.DataFrame]], scale: str
 ) -> list[dict[str, Any]]:
     """Return each claim as a mapping with the keys ``id``, ``paper``, ``figure``, ``statement``, ``expected``,
     ``measured``, ``tolerance``, ``verdict``, ``scale``, ``source`` and ``note``.
 
     Args:
-        tables: by name the path of a table and the table.
+        tables: by name the paths of a table, which may be in several files, and the table.
         scale: the configuration's name for its set of values.
 
     >>> largest = Claim("small", "1", "the loss is small", "<=", 0.1, 0.0, lambda table: table["loss"].max(), "run")
-    >>> (row,) = evaluate([largest], {"run": ("run.parquet", pd.DataFrame({"loss": [0.05, 0.2]}))}, "default")
+    >>> (row,) = evaluate([largest], {"run": (["run.parquet"], pd.DataFrame({"loss": [0.05, 0.2]}))}, "default")
     >>> row["expected"], row["measured"], row["verdict"]
     ('<= 0.1', 0.2, 'fails')
     """
     return [_evaluated(claim, tables, scale) for claim in claims]
 
 
-def _evaluated(claim: Claim, tables: Mapping[str, tuple[str | Path, pd.DataFrame]], scale: str) -> dict[str, Any]:
+def _evaluated(claim: Claim, tables: Mapping[str, tuple[Sequence[str], pd.DataFrame]], scale: str) -> dict[str, Any]:
     row: dict[str, Any] = {
         "id": claim.id,
         "paper": claim.paper,
@@ -102,7 +101,7 @@ def _evaluated(claim: Claim, tables: Mapping[str, tuple[str | Path, pd.DataFrame
     }
     if claim.measure is None or claim.table is None or claim.table not in tables:
         return row
-    path, table = tables[claim.table]
+    paths, table = tables[claim.table]
     measured = float(claim.measure(table))
     remark = claim.remark(table) if claim.remark else None
     reasons = [*without_numbers(table)]
@@ -114,7 +113,7 @@ def _evaluated(claim: Claim, tables: Mapping[str, tuple[str | Path, pd.DataFrame
         "measured": None if math.isnan(measured) else measured,
         "tolerance": claim.tolerance,
         "verdict": claim.verdict(measured),
-        "source": str(path),
+        "source": [*paths],
         "note": "; ".join([*([remark] if remark else []), *reasons]) or None,
     }
 

@@ -31,7 +31,7 @@ def markdown(results: Sequence[Row]) -> str:
     ]
     for row in results:
         cells = [row["id"], row["figure"], row["statement"], cell(row["expected"]), measured(row)]
-        cells += [cell(row["tolerance"]), row["verdict"], cell(row["note"]), cell(row["source"])]
+        cells += [cell(row["tolerance"]), row["verdict"], cell(row["note"]), source(row)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -47,7 +47,7 @@ def aligned(results: Sequence[Row]) -> str:
         if row["verdict"] != "holds":
             lines += ["", f"{row['id']} ({row['figure']}): {row['verdict']}", f"    {row['statement']}"]
             lines += [f"    {row['note']}"] if row["note"] else []
-            lines += [f"    measured in {row['source']}"] if row["source"] else []
+            lines += [f"    measured in {source(row)}"] if row["source"] else []
     return "\n".join([*lines, "", _counted(results)])
 
 
@@ -58,6 +58,18 @@ def measured(row: Row) -> str:
     ('1.10024', '1.05')
     """
     return cell(row["measured"], 6 if row["verdict"] == "fails" else 4)
+
+
+def source(row: Row) -> str:
+    """Return the table that a claim was judged by; of one in several files their paths as a shell takes them.
+
+    >>> source({"source": ["results/tables/a.parquet", "results/tables/b.parquet"]})
+    'results/tables/{a,b}.parquet'
+    """
+    paths = [Path(path) for path in row["source"] or ()]
+    if len(paths) > 1:
+        return f"{paths[0].parent}/{{{','.join(path.stem for path in paths)}}}{paths[0].suffix}"
+    return str(paths[0]) if paths else ""
 
 
 def expected(row: Row) -> str:
