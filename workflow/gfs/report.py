@@ -40,6 +40,8 @@ td p {{ margin: 0; }}
 pre {{ white-space: pre-wrap; overflow-wrap: anywhere; }}
 .fails td {{ background: #fbe3d6; }}
 @media (max-width: 50em) {{
+  table:not(.data) {{ table-layout: fixed; width: 100%; font-size: 12px; }}
+  table:not(.data) td, table:not(.data) th {{ padding: .3em; min-width: 0; }}
   table.data thead {{ display: none; }}
   table.data tr, table.data td {{ display: block; border: 0; padding: .1em 0; }}
   table.data tr {{ border-bottom: 1px solid #ccc; padding: .6em 0; }}
@@ -98,7 +100,7 @@ def _claims(results: Sequence[Row]) -> list[str]:
     if not results:
         return []
     rows = [_HEADER, *(_claim(row) for row in results)]
-    directive = [".. list-table::", "   :header-rows: 1", "   :widths: 55 20 13 12", ""]
+    directive = [".. list-table::", "   :header-rows: 1", "   :widths: 50 18 17 15", ""]
     return [*directive, *(line for row in rows for line in _list_item(row)), ""]
 
 
