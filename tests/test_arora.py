@@ -11,6 +11,7 @@ from gfs.arora.descending import Run, descend, step
 from gfs.arora.limiting_flow import integrate, tangent, velocity
 from gfs.arora.scalar import depth_two, log_velocity
 from gfs.descent import gradient_descent
+from gfs.errors import UserError
 
 METHODS = ("normalised", "sqrt")
 TIMES = np.array([0.0, 0.3, 1.0, 2.5])
@@ -243,6 +244,13 @@ def test_times_that_descend_are_refused():
 def test_a_flow_that_blows_up_says_so():
     with pytest.raises(ValueError, match="could not be integrated"), np.errstate(all="ignore"):
         integrate(lambda x: x**2, [1.0], [2.0])
+
+
+def test_a_flow_that_comes_to_a_double_eigenvalue_is_refused():
+    """Where the two largest eigenvalues meet the field jumps."""
+    settings = {"data": {**DATA, "samples": 2, "dimension": 6, "seed": 4}, "initial_scales": [0.4]}
+    with pytest.raises(UserError, match="regression, start 0, sqrt: the flow could not be integrated"):
+        phases.table("regression", {**settings, **SAMPLING, "learning_rates": [0.1]}, methods=("sqrt",))
 
 
 # The runs.

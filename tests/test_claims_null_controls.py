@@ -266,7 +266,8 @@ def test_a_statement_fails_on_points_that_break_an_assumption(name, examined):
 
 def test_each_claim_has_a_control():
     controlled = {claim for control in CONTROLS.values() for claim in control.fails}
-    assert controlled | set(STATEMENTS) == {claim.id for claim in claims.CLAIMS}
+    elsewhere = {claim.id for claim in claims.CLAIMS if claim.paper == "arora2022"}  # test_claims_arora.py
+    assert controlled | set(STATEMENTS) == {claim.id for claim in claims.CLAIMS} - elsewhere
 
 
 # The same on gradient descent itself: a scalar network of depth 4 (figure 2) and of depth 2 (figure 1).

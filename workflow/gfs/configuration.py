@@ -58,6 +58,8 @@ TITLES = {
     "figure13": "Networks on other data",
     "figure_arora_networks": "Networks under normalised descent and descent on the square root of the loss",
     "figure_arora_gfs": "GFS sharpness under normalised descent and descent on the square root of the loss",
+    "figure_arora_flow": "Normalised descent and descent on the root of the loss beside their limiting flows",
+    "figure_arora_error": "The error against the limiting flows, and the two phases",
 }
 FIGURES = tuple(TITLES)
 
@@ -168,6 +170,7 @@ def _problems(config: Config, validator: Any, *, beside_the_plane: bool = True) 
         _not_finite,
         _too_early_stops,
         _overdetermined,
+        _uneven_starts,
         _empty_ranges,
         _runs_that_figures_cannot_show,
         _dangling_names,
@@ -240,6 +243,12 @@ def data_set(config: Config, name: str) -> dict[str, Any]:
 def settings(config: Config, kind: str, section: str) -> dict[str, Any]:
     """Return the settings of an analysis (``kind`` scalar or regression) in an order that does not depend on theirs."""
     return _ordered(config[kind][section])
+
+
+def arora_settings(config: Config, problem: str) -> dict[str, Any]:
+    """Return the settings of the runs of a problem (valley, scalar or regression) beside their limiting flow."""
+    shared = {key: value for key, value in config["arora"].items() if not isinstance(value, Mapping)}
+    return _ordered({**shared, **config["arora"][problem]})
 
 
 def downloads(settings: Mapping[str, Any]) -> bool:
@@ -395,6 +404,18 @@ def _overdetermined(config: Config) -> Iterator[str]:
         if settings["source"] == "gaussian" and settings["samples"] > settings["dimension"]:
             allowed = f"at most the dimension, {settings['dimension']}: with more samples no interpolator exists"
             yield _problem(f"data.{name}.samples", repr(settings["samples"]), allowed)
+    small = config["arora"]["regression"]["data"]
+    if small["samples"] >= small["dimension"]:
+        allowed = f"less than the dimension, {small['dimension']}: along the minima there is to be a flow"
+        yield _problem("arora.regression.data.samples", repr(small["samples"]), allowed)
+
+
+def _uneven_starts(config: Config) -> Iterator[str]:
+    starts = config["arora"]["scalar"]["starts"]
+    for i, start in enumerate(starts):
+        if len(start) != len(starts[0]):
+            allowed = f"{len(starts[0])} weights, as many as the first start has"
+            yield _problem(f"arora.scalar.starts[{i}]", repr(start), allowed)
 
 
 def _empty_ranges(config: Config) -> Iterator[str]:

@@ -121,6 +121,8 @@ _SECTIONS = {
     "figure09": ("scalar.plane", "scalar.start"),
     "figure10": ("scalar.gpgd",),
     "figure11": ("scalar.gpgd",),
+    "figure_arora_flow": ("arora",),
+    "figure_arora_error": ("arora",),
 }
 
 

@@ -68,6 +68,11 @@ RISING_COLOUR = _PALETTE[3]
 DIVERGED_COLOUR = "0.88"
 CHAOTIC_COLOUR = _PALETTE[3]
 LOSS_COLOUR = "0.25"
+# Arora et al.'s methods: name, colour and, where colours mean step sizes, line.
+ARORA_METHODS: Any = {
+    "normalised": ("normalised GD", _PALETTE[0], "-"),
+    "sqrt": (r"GD on $\sqrt{L}$", _PALETTE[1], (0, (3, 1))),
+}
 
 _STYLE: Any = {
     "font.size": 8,
@@ -283,6 +288,11 @@ def threshold_mark(axes: Axes, learning_rate: float) -> None:
 def legend_above(axes: Axes, columns: int = 2) -> None:
     """Put the legend above the panel, where nothing can run into it."""
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, columnspacing=1.0, handletextpad=0.5)
+
+
+def shade(values: Sequence[float], value: float) -> Any:
+    """Return the colour of one of several values in order, such as step sizes."""
+    return plt.get_cmap("viridis")(0.9 * list(values).index(value) / max(1, len(values) - 1))
 
 
 def title(figure: Figure, run: pd.DataFrame) -> None:

@@ -194,6 +194,11 @@ def regression_run_tables():
     return [f"{RESULTS}/regression/runs/{part}.parquet" for part in range(parts)]
 
 
+def arora_tables():
+    """The tables of Arora et al.'s methods beside their limiting flow, by problem."""
+    return {problem: f"{RESULTS}/arora/{problem}.parquet" for problem in ("valley", "scalar", "regression")}
+
+
 def claim_tables():
     """Every table that a claim is judged by, under the name that it has there."""
     return {
@@ -204,6 +209,7 @@ def claim_tables():
         **{f"{figure}_gpgd": gpgd_of(figure, "iterates") for figure in ("figure04", "figure10", "figure11")},
         "regression_runs": regression_run_tables(),
         "regression_scales": f"{RESULTS}/regression/scales.parquet",
+        "arora": [*arora_tables().values()],
         "plane": f"{SCALAR}/plane.parquet",
         "stable_set": f"{SCALAR}/stable_set/products.parquet",
         "theorems": expand(f"{SCALAR}/theorems/depth{{depth}}.parquet", depth=config["scalar"]["theorems"]["depths"]),

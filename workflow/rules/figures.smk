@@ -381,3 +381,53 @@ rule figure_arora_gfs:
         ENVIRONMENT
     script:
         "../scripts/figure_arora_gfs.py"
+
+
+rule figure_arora_flow:
+    input:
+        **arora_tables(),
+        style=STYLE,
+    output:
+        pdf=f"{FIGURES}/figure_arora_flow.pdf",
+        png=f"{FIGURES}/figure_arora_flow.png",
+        svg=report(
+            f"{FIGURES}/figure_arora_flow.svg",
+            caption=caption_of("figure_arora_flow"),
+            category="Arora et al.",
+            labels=labels_of("figure_arora_flow"),
+        ),
+        numbers=f"{RESULTS}/figures/figure_arora_flow.parquet",
+        provenance=f"{RESULTS}/figures/figure_arora_flow.json",
+    log:
+        f"{LOGS}/figure_arora_flow.log",
+    benchmark:
+        f"{BENCHMARKS}/figure_arora_flow.tsv"
+    conda:
+        ENVIRONMENT
+    script:
+        "../scripts/figure_arora_flow.py"
+
+
+rule figure_arora_error:
+    input:
+        **arora_tables(),
+        style=STYLE,
+    output:
+        pdf=f"{FIGURES}/figure_arora_error.pdf",
+        png=f"{FIGURES}/figure_arora_error.png",
+        svg=report(
+            f"{FIGURES}/figure_arora_error.svg",
+            caption=caption_of("figure_arora_error"),
+            category="Arora et al.",
+            labels=labels_of("figure_arora_error"),
+        ),
+        numbers=f"{RESULTS}/figures/figure_arora_error.parquet",
+        provenance=f"{RESULTS}/figures/figure_arora_error.json",
+    log:
+        f"{LOGS}/figure_arora_error.log",
+    benchmark:
+        f"{BENCHMARKS}/figure_arora_error.tsv"
+    conda:
+        ENVIRONMENT
+    script:
+        "../scripts/figure_arora_error.py"

@@ -29,6 +29,8 @@ Floats = NDArray[np.float64]
 
 # Far below what the smallest step size is compared with: the iterates differ from the flow by 1e-6 at the least.
 _TOLERANCE = 1e-11
+# A smooth flow to tau = 1 takes some thousand; where the field jumps the steps shrink without end.
+_MAX_EVALUATIONS = 200_000
 
 
 def tangent(normals: ArrayLike, vector: ArrayLike) -> Floats:
@@ -70,7 +72,8 @@ def integrate(field: Callable[[Floats], Floats], start: ArrayLike, times: ArrayL
         times: shape (m,), 0 or more.
 
     Raises:
-        ValueError: times that descend or begin before 0, or a flow that cannot be integrated that far.
+        ValueError: times that descend or begin before 0, or a flow that cannot be integrated that far, such as one that
+            comes to where ``lambda_1`` is a double eigenvalue and has no gradient.
 
     >>> integrate(lambda x: -x, [1.0, 2.0], [0.0, 1.0]).round(9).tolist()
     [[1.0, 2.0], [0.367879441, 0.735758882]]
@@ -84,8 +87,17 @@ def integrate(field: Callable[[Floats], Floats], start: ArrayLike, times: ArrayL
     unique, place = np.unique(asked, return_inverse=True)
     if not len(unique) or unique[-1] == 0:
         return np.repeat(begin[None], len(asked), axis=0)
+    evaluations = 0
+
+    def velocity_at(time: float, x: Floats) -> Floats:
+        nonlocal evaluations
+        evaluations += 1
+        if evaluations > _MAX_EVALUATIONS:
+            raise ValueError(f"the flow could not be integrated to {unique[-1]:g}: it is not smooth at {time:.6g}")
+        return field(x)
+
     found = solve_ivp(
-        lambda _, x: field(x),
+        velocity_at,
         (0.0, unique[-1]),
         begin,
         "DOP853",

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from gfs.arora.descending import Iterates, Run, descend
 from gfs.arora.problem import Problem, build
 from gfs.descent import Descent
+from gfs.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +52,9 @@ def table(name: str, settings: Mapping[str, Any], methods: Sequence[Descent] = M
             spread evenly over tau, and as many evenly over the logarithm of the iteration; ``consecutive``, so many
             iterates are kept from each of them on: an even number, to see both sides of the oscillation.
         methods: those to run. A method without a limiting flow, ``plain``, is held against that of ``normalised``.
+
+    Raises:
+        UserError: a start from which the limiting flow does not go on to ``tau``.
     """
     import pandas as pd
 
@@ -75,7 +79,10 @@ def table(name: str, settings: Mapping[str, Any], methods: Sequence[Descent] = M
     for (descent, number, _), run, iterates in zip(keys, runs, descend(problem, runs), strict=True):
         columns: dict[str, Any] = {"problem": name, "descent": descent, "start": number}
         columns["approach"] = lengths[descent, number]
-        tables.append(_measured(problem, run, iterates).assign(**columns))
+        try:
+            tables.append(_measured(problem, run, iterates).assign(**columns))
+        except ValueError as error:
+            raise UserError(f"{name}, start {number}, {descent}: {error}; choose other starts or data") from error
     return pd.concat(tables, ignore_index=True)
 
 

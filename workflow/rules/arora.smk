@@ -1,0 +1,19 @@
+# Arora, Li, Panigrahi (2022): normalised gradient descent and descent on sqrt(L) beside their limiting flows.
+
+
+rule arora:
+    output:
+        table=f"{RESULTS}/arora/{{problem}}.parquet",
+        provenance=f"{RESULTS}/arora/{{problem}}.json",
+    log:
+        f"{LOGS}/arora/{{problem}}.log",
+    benchmark:
+        f"{BENCHMARKS}/arora/{{problem}}.tsv"
+    conda:
+        ENVIRONMENT
+    wildcard_constraints:
+        problem=one_of(arora_tables()),
+    params:
+        runs=lambda wildcards: configuration.arora_settings(config, wildcards.problem),
+    script:
+        "../scripts/arora.py"
