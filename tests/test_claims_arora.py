@@ -16,7 +16,7 @@ SETTINGS = {
     "valley": {"starts": [[1.5, 1.0], [0.7, 1.0]]},
     "scalar": {"starts": [[3.4, 1.9, 0.6, 0.8], [2.2, 1.5, 0.9, 1.2]]},
     "regression": {
-        "data": dict(samples=2, dimension=6, mean=1.0, deviation=1.0, label_deviation=1.0, seed=0),
+        "data": {"samples": 2, "dimension": 6, "mean": 1.0, "deviation": 1.0, "label_deviation": 1.0, "seed": 0},
         "initial_scales": [0.4, 0.6],
     },
 }

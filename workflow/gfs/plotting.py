@@ -301,7 +301,7 @@ def title(figure: Figure, run: pd.DataFrame) -> None:
 
 
 # How the kinds of descent are called above a panel.
-_DESCENTS = {"normalised": "normalised GD", "sqrt": r"GD on $\sqrt{L}$"}
+_DESCENTS = {descent: name for descent, (name, _, _) in ARORA_METHODS.items()}
 
 
 def descent_title(run: pd.DataFrame) -> str:

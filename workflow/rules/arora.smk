@@ -9,10 +9,10 @@ rule arora:
         f"{LOGS}/arora/{{problem}}.log",
     benchmark:
         f"{BENCHMARKS}/arora/{{problem}}.tsv"
-    conda:
-        ENVIRONMENT
     wildcard_constraints:
         problem=one_of(arora_tables()),
+    conda:
+        ENVIRONMENT
     params:
         runs=lambda wildcards: configuration.arora_settings(config, wildcards.problem),
     script:
