@@ -60,6 +60,10 @@ TITLES = {
     "figure_arora_gfs": "GFS sharpness under normalised descent and descent on the square root of the loss",
     "figure_arora_flow": "Normalised descent and descent on the root of the loss beside their limiting flows",
     "figure_arora_error": "The error against the limiting flows, and the two phases",
+    "figure_linear_map": "Linear networks: the map of gradient descent is non-singular",
+    "figure_linear_minima": "Linear networks: the global minimisers, and how far out the stable ones lie",
+    "figure_linear_convergence": "Linear networks: past a critical step size gradient descent converges from nowhere",
+    "figure_linear_gfs": "Linear networks: the GFS sharpness along gradient descent",
 }
 FIGURES = tuple(TITLES)
 
@@ -172,6 +176,7 @@ def _problems(config: Config, validator: Any, *, beside_the_plane: bool = True) 
         _overdetermined,
         _uneven_starts,
         _empty_ranges,
+        _linear_networks_without_data,
         _runs_that_figures_cannot_show,
         _dangling_names,
         _incomplete_architectures,
@@ -241,7 +246,7 @@ def data_set(config: Config, name: str) -> dict[str, Any]:
 
 
 def settings(config: Config, kind: str, section: str) -> dict[str, Any]:
-    """Return the settings of an analysis (``kind`` scalar or regression) in an order that does not depend on theirs."""
+    """Return the settings of an analysis (``kind`` scalar, regression or linear), in an order that is always the same."""
     return _ordered(config[kind][section])
 
 
@@ -438,6 +443,27 @@ def _empty_ranges(config: Config) -> Iterator[str]:
     gpgd = config["scalar"]["gpgd"]
     if gpgd["kept"] > gpgd["steps"]:
         yield _problem("scalar.gpgd.kept", repr(gpgd["kept"]), f"at most scalar.gpgd.steps, {gpgd['steps']}")
+
+
+def _linear_networks_without_data(config: Config) -> Iterator[str]:
+    for section, settings in config["linear"].items():
+        for key in ("epsilon", "radius", "sharpness"):
+            if key in settings and not settings[key][0] < settings[key][1]:
+                yield _problem(f"linear.{section}.{key}", repr(settings[key]), "a smaller number, then a larger one")
+        for key in ("networks", "deficient"):
+            for i, widths in enumerate(settings.get(key, [])):
+                where = f"linear.{section}.{key}[{i}]"
+                values = len(settings.get("singular_values", widths))
+                if min(widths[0], widths[-1]) > values:
+                    allowed = f"at most {values} inputs or outputs: linear.{section}.singular_values has no more"
+                    yield _problem(where, repr(widths), allowed)
+                if widths[0] > settings.get("samples", widths[0]):
+                    allowed = f"at most {settings['samples']} inputs, as many as linear.{section}.samples"
+                    yield _problem(where, repr(widths), allowed)
+    gfs = config["linear"]["gfs"]
+    if gfs["stop"]["loss"] <= gfs["flow"]["loss_tolerance"]:
+        allowed = f"a loss above flow.loss_tolerance, {gfs['flow']['loss_tolerance']}"
+        yield _problem("linear.gfs.stop.loss", repr(gfs["stop"]["loss"]), allowed)
 
 
 def _other_learning_rates_than_the_plane_s(config: Config) -> Iterator[str]:

@@ -123,6 +123,10 @@ _SECTIONS = {
     "figure11": ("scalar.gpgd",),
     "figure_arora_flow": ("arora",),
     "figure_arora_error": ("arora",),
+    "figure_linear_map": ("linear.gd_map",),
+    "figure_linear_minima": ("linear.minimisers", "linear.stable_minima"),
+    "figure_linear_convergence": ("linear.convergence",),
+    "figure_linear_gfs": ("linear.gfs",),
 }
 
 

@@ -50,6 +50,7 @@ ENVIRONMENT = ROOT / "envs/gfs.yaml"
 
 RUN = f"{RESULTS}/runs/{{experiment}}/{{run}}"
 SCALAR = f"{RESULTS}/scalar"
+LINEAR = f"{RESULTS}/linear"
 # Kept in version control.
 REFERENCE = "results/reference"
 
@@ -213,6 +214,8 @@ def claim_tables():
         "plane": f"{SCALAR}/plane.parquet",
         "stable_set": f"{SCALAR}/stable_set/products.parquet",
         "theorems": expand(f"{SCALAR}/theorems/depth{{depth}}.parquet", depth=config["scalar"]["theorems"]["depths"]),
+        **{f"linear_{stage}": f"{LINEAR}/{stage}.parquet" for stage in config["linear"]},
+        "linear_preimages": f"{LINEAR}/preimages.parquet",
     }
 
 

@@ -431,3 +431,105 @@ rule figure_arora_error:
         ENVIRONMENT
     script:
         "../scripts/figure_arora_error.py"
+
+
+rule figure_linear_map:
+    input:
+        table=f"{LINEAR}/gd_map.parquet",
+        preimages=f"{LINEAR}/preimages.parquet",
+        style=STYLE,
+    output:
+        pdf=f"{FIGURES}/figure_linear_map.pdf",
+        png=f"{FIGURES}/figure_linear_map.png",
+        svg=report(
+            f"{FIGURES}/figure_linear_map.svg",
+            caption=caption_of("figure_linear_map"),
+            category="Linear networks",
+            labels=labels_of("figure_linear_map"),
+        ),
+        numbers=f"{RESULTS}/figures/figure_linear_map.parquet",
+        provenance=f"{RESULTS}/figures/figure_linear_map.json",
+    log:
+        f"{LOGS}/figure_linear_map.log",
+    benchmark:
+        f"{BENCHMARKS}/figure_linear_map.tsv"
+    conda:
+        ENVIRONMENT
+    script:
+        "../scripts/figure_linear_map.py"
+
+
+rule figure_linear_minima:
+    input:
+        ranks=f"{LINEAR}/minimisers.parquet",
+        norms=f"{LINEAR}/stable_minima.parquet",
+        style=STYLE,
+    output:
+        pdf=f"{FIGURES}/figure_linear_minima.pdf",
+        png=f"{FIGURES}/figure_linear_minima.png",
+        svg=report(
+            f"{FIGURES}/figure_linear_minima.svg",
+            caption=caption_of("figure_linear_minima"),
+            category="Linear networks",
+            labels=labels_of("figure_linear_minima"),
+        ),
+        numbers=f"{RESULTS}/figures/figure_linear_minima.parquet",
+        provenance=f"{RESULTS}/figures/figure_linear_minima.json",
+    log:
+        f"{LOGS}/figure_linear_minima.log",
+    benchmark:
+        f"{BENCHMARKS}/figure_linear_minima.tsv"
+    conda:
+        ENVIRONMENT
+    script:
+        "../scripts/figure_linear_minima.py"
+
+
+rule figure_linear_convergence:
+    input:
+        table=f"{LINEAR}/convergence.parquet",
+        style=STYLE,
+    output:
+        pdf=f"{FIGURES}/figure_linear_convergence.pdf",
+        png=f"{FIGURES}/figure_linear_convergence.png",
+        svg=report(
+            f"{FIGURES}/figure_linear_convergence.svg",
+            caption=caption_of("figure_linear_convergence"),
+            category="Linear networks",
+            labels=labels_of("figure_linear_convergence"),
+        ),
+        numbers=f"{RESULTS}/figures/figure_linear_convergence.parquet",
+        provenance=f"{RESULTS}/figures/figure_linear_convergence.json",
+    log:
+        f"{LOGS}/figure_linear_convergence.log",
+    benchmark:
+        f"{BENCHMARKS}/figure_linear_convergence.tsv"
+    conda:
+        ENVIRONMENT
+    script:
+        "../scripts/figure_linear_convergence.py"
+
+
+rule figure_linear_gfs:
+    input:
+        table=f"{LINEAR}/gfs.parquet",
+        style=STYLE,
+    output:
+        pdf=f"{FIGURES}/figure_linear_gfs.pdf",
+        png=f"{FIGURES}/figure_linear_gfs.png",
+        svg=report(
+            f"{FIGURES}/figure_linear_gfs.svg",
+            caption=caption_of("figure_linear_gfs"),
+            category="Linear networks",
+            labels=labels_of("figure_linear_gfs"),
+        ),
+        numbers=f"{RESULTS}/figures/figure_linear_gfs.parquet",
+        provenance=f"{RESULTS}/figures/figure_linear_gfs.json",
+    log:
+        f"{LOGS}/figure_linear_gfs.log",
+    benchmark:
+        f"{BENCHMARKS}/figure_linear_gfs.tsv"
+    conda:
+        ENVIRONMENT
+    script:
+        "../scripts/figure_linear_gfs.py"

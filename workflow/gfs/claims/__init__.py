@@ -5,7 +5,7 @@ tolerance is what it is. Where nothing measures a claim yet, or the results leav
 an end, a sharpness that never came to 2/eta), the verdict is ``not attempted`` and ``note`` says why.
 """
 
-from gfs.claims import arora, descents, networks, regression, scalar
+from gfs.claims import arora, descents, linear, networks, regression, scalar
 from gfs.claims.claim import Claim, evaluate
 from gfs.claims.printing import markdown
 
@@ -15,6 +15,7 @@ CLAIMS: tuple[Claim, ...] = (
     *networks.CLAIMS,
     *descents.CLAIMS,
     *arora.CLAIMS,
+    *linear.CLAIMS,
 )
 
 __all__ = ["CLAIMS", "Claim", "evaluate", "markdown"]

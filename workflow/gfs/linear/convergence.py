@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from gfs.linear import cases
-from gfs.linear.minimisers import least_sharpness
+from gfs.linear.minimisers import least_sharpness, search_least_sharpness
 from gfs.linear.network import Floats, LinearNetwork
 
 if TYPE_CHECKING:
@@ -118,8 +118,8 @@ def table(settings: Mapping[str, Any]) -> pd.DataFrame:
     The starts, the same at all rates, have Gaussian weights of standard deviation ``deviation / sqrt(d_{j-1})``. A row
     per network and rate: ``network``, ``depth``, ``fraction`` (the rate in units of 2 / the smallest sharpness of a
     global minimiser), ``learning_rate``, ``starts``, the counts ``minimum``, ``saddle``, ``diverged`` and ``bounded``,
-    ``share`` (of the first two) with its interval from ``low`` to ``high``, and ``critical``, the rate at which the
-    fraction is one.
+    ``share`` (of the first two) with its interval from ``low`` to ``high``, ``critical``, the rate at which the
+    fraction is one, and ``searched``, the same with the smallest sharpness that a search finds.
     """
     import pandas as pd
 
@@ -127,7 +127,7 @@ def table(settings: Mapping[str, Any]) -> pd.DataFrame:
     fractions, count = np.array(settings["fractions"]), settings["starts"]
     for widths in settings["networks"]:
         network = cases.diagonal_network(widths, settings["singular_values"])
-        critical = 2 / least_sharpness(network)
+        critical, searched = 2 / least_sharpness(network), 2 / search_least_sharpness(network, starts=1)
         starts = gaussian_starts(network, count, settings["deviation"], settings["seed"])
         found = outcomes(
             network,
@@ -146,6 +146,7 @@ def table(settings: Mapping[str, Any]) -> pd.DataFrame:
                     "fraction": fraction,
                     "learning_rate": fraction * critical,
                     "critical": critical,
+                    "searched": searched,
                     "starts": count,
                     **counts,
                     "share": converged / count,

@@ -134,8 +134,7 @@ def farthest(network: LinearNetwork, eta: float, radius: float, *, starts: int, 
     target = conditions_of_product @ network.best_product.ravel()
 
     def of_sharpness(w: Floats) -> Floats:
-        largest: Floats = np.linalg.eigvalsh(network.hessian(w))[-_TOP:]
-        return 1 - 0.5 * eta * largest
+        return np.asarray(1 - 0.5 * eta * np.linalg.eigvalsh(network.hessian(w))[-_TOP:], dtype=np.float64)
 
     def slopes_of_sharpness(w: Floats) -> Floats:
         vectors = np.linalg.eigh(network.hessian(w))[1][:, -_TOP:].T

@@ -1,0 +1,220 @@
+"""Claims on linear networks at large step sizes, of which the paper's abstract is at hand (arXiv 2402.13108)."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import pandas as pd
+
+from gfs.claims.claim import Claim
+from gfs.claims.measures import largest_final_gfs, largest_gfs_rise
+
+PAPER = "craciun2024"
+MAP, MINIMA, CONVERGENCE, GFS = (f"figure_linear_{name}" for name in ("map", "minima", "convergence", "gfs"))
+
+# A search that has found no more than this much farther out, at ten times the radius or so, has found an end.
+_GROWTH = 1e-3
+
+
+def farthest_exponent(table: pd.DataFrame) -> float:
+    """The exponent of the share of near-singular points, the farthest from one over networks and step sizes."""
+    found = _several_layers(table)["exponent"]
+    return float(found.iloc[(found - 1).abs().argmax()]) if len(found) else math.nan
+
+
+def singular_points(table: pd.DataFrame) -> float:
+    """Points at which the map's Jacobian is singular to rounding, over all networks of two layers or more."""
+    found = _several_layers(table)
+    return float(found.groupby(["network", "learning_rate"])["singular"].first().sum()) if len(found) else math.nan
+
+
+def most_preimages(table: pd.DataFrame) -> float:
+    """The most preimages of a target; infinite where one is not mapped to its target."""
+    return float(table["count"].max()) if (table["error"] <= 1e-9).all() else math.inf
+
+
+def area_ratio(table: pd.DataFrame) -> float:
+    """Area counted by preimages over area counted by the determinant."""
+    return float(table["area_ratio"].iloc[0])
+
+
+def share_of_predicted_ranks(table: pd.DataFrame) -> float:
+    """Share of the sampled minimisers, best product of full rank, at which both ranks are the codimension."""
+    found = table[table["full_rank"]]
+    fits = (found["rank"] == found["codimension"]) & (found["hessian_rank"] == found["codimension"])
+    return float(fits.mean()) if len(found) else math.nan
+
+
+def largest_norm_in_bounds(table: pd.DataFrame) -> float:
+    """Largest norm of a stable minimum found over its bound; NaN where a search found none."""
+    found = table[table["kind"] == "bounded"]
+    return float((found["norm"] / found["bound"]).max(skipna=False)) if len(found) else math.nan
+
+
+def largest_growth(table: pd.DataFrame, kind: str) -> float:
+    """Norm found with the largest radius over that with the largest but one, less one; largest over the networks."""
+    found = table[(table["kind"] == kind) & (table["search"] == "radius")]
+    growths = []
+    for _, rows in found.groupby("network"):
+        last = rows.sort_values("radius")["norm"].iloc[-2:]
+        growths.append(last.iloc[-1] / last.iloc[0] - 1 if len(last) == 2 else math.nan)
+    return float(pd.Series(growths, dtype=float).max(skipna=False)) if growths else math.nan
+
+
+def largest_share_past_critical(table: pd.DataFrame) -> float:
+    """Largest share of starts that converge at a step above the critical one."""
+    found = table[table["fraction"] > 1]
+    return float(found["share"].max()) if len(found) else math.nan
+
+
+def farthest_last_convergence(table: pd.DataFrame) -> float:
+    """Largest step at which a start converges, in units of the critical one; the farthest from one over networks."""
+    last = (
+        table[table["share"] > 0].groupby("network")["fraction"].max().reindex(table["network"].unique(), fill_value=0)
+    )
+    return float(last.iloc[(last - 1).abs().argmax()])
+
+
+def error_of_critical_step(table: pd.DataFrame) -> float:
+    """Relative difference of the critical step by formula and by search, largest over the networks."""
+    return float((table["searched"] / table["critical"] - 1).abs().max())
+
+
+def largest_rise(table: pd.DataFrame, *, wide: bool) -> float:
+    """Largest rise of GFS sharpness above an earlier value, on networks of width one or on others."""
+    found = _of_width(table, wide=wide)
+    return largest_gfs_rise(found) if len(found) else math.nan
+
+
+# Remarks.
+
+
+def singular_at_depth_one(table: pd.DataFrame) -> str:
+    control = table[table["control"]]
+    points = control["points"].iloc[0]
+    return (
+        f"at depth one, where the map is linear, and eta one over an eigenvalue of the inputs' covariance it is "
+        f"singular at {control['singular'].iloc[0]} of {points} points: the statement needs two layers"
+    )
+
+
+def ranks_of_deficient(table: pd.DataFrame) -> str:
+    found = table[~table["full_rank"]]
+    if not len(found):
+        return "no network with a target of deficient rank"
+    ranks = ", ".join(str(rank) for rank in sorted(found["rank"].unique()))
+    return (
+        f"with targets of rank one, below what the widths allow, the ranks found are {ranks}: the minimisers then are "
+        "no manifold, so the statement needs a target of full rank"
+    )
+
+
+def counted_preimages(table: pd.DataFrame) -> str:
+    counts = table["count"].value_counts().sort_index()
+    return ", ".join(f"{count} of {len(table)} targets have {number}" for number, count in counts.items())
+
+
+def wide_networks(table: pd.DataFrame) -> str:
+    found = table[(table["kind"] == "unbounded") & (table["search"] == "radius")]
+    names = ", ".join(found["network"].unique())
+    return (
+        f"networks {names}: the norm found is that which the search is given. Where two neighbouring hidden layers are "
+        "wider than the target's rank, a weight between units without input and units without output changes neither "
+        "product nor Hessian and may be as large as one likes, so that the abstract must assume something on the "
+        "widths that it does not name"
+    )
+
+
+def none_past_critical(table: pd.DataFrame) -> str:
+    found = table[table["fraction"] > 1]
+    return (
+        f"none of {found['starts'].iloc[0]} starts of each network at {found['fraction'].nunique()} steps from "
+        f"{found['fraction'].min():g} to {found['fraction'].max():g} times the critical one; the 95 percent interval "
+        f"ends at {found['high'].max():.2g}; {found['bounded'].sum() / found['starts'].sum():.0%} stay bounded, the rest "
+        "diverge"
+        if (found["share"] == 0).all()
+        else f"{found['minimum'].sum()} of {found['starts'].sum()} runs end at minima, {found['saddle'].sum()} at saddles"
+    )
+
+
+def saddles(table: pd.DataFrame) -> str:
+    return f"of all {table['starts'].sum()} runs {table['saddle'].sum()} converge to a saddle"
+
+
+def rising_runs(table: pd.DataFrame) -> str:
+    found = _of_width(table, wide=True)
+    rising = [
+        f"{network} {run} by {rise:.1%}"
+        for (network, run), rows in found.groupby(["experiment", "run"], sort=False)
+        if (rise := largest_gfs_rise(rows)) > _RISE_TOLERANCE
+    ]
+    runs = found.groupby(["experiment", "run"]).ngroups
+    errors = (found["gfs_error"] / found["gfs_sharpness"]).max()
+    return (
+        f"it rises in {len(rising)} of {runs} runs{': ' if rising else ''}{', '.join(rising)}; the estimated errors are "
+        f"at most {errors:.1%}, the flow keeps the balances to {found['balance_error'].max():.1g} of the squared norm"
+    )
+
+
+def _several_layers(table: pd.DataFrame) -> pd.DataFrame:
+    return table[~table["control"]]
+
+
+def _of_width(table: pd.DataFrame, *, wide: bool) -> pd.DataFrame:
+    return table[table["experiment"].str.fullmatch(r"1(-1)*") != wide]
+
+
+# The estimated errors of both values together, which are some 0.2 percent each at most.
+_RISE_TOLERANCE = 5e-3
+
+CLAIMS: tuple[Claim, ...] = (
+    # Five standard errors of 3 percent each, for it is the farthest of ten; of no hypersurface but a set of full measure it is 0, of a point in the
+    # plane 2.
+    Claim("linear-map-nonsingular", MAP, "Near-singular points of gradient descent's map are rare as those near a "
+          "hypersurface are: the share with smallest |1 - eta lambda| up to epsilon is proportional to epsilon (exponent, "
+          "the farthest from 1)", "=", 1.0, 0.15, farthest_exponent, "linear_gd_map", paper=PAPER),
+    Claim("linear-map-singular", MAP, "The map is non-singular (sampled points at which its Jacobian is singular to "
+          "rounding)", "=", 0.0, 0.0, singular_points, "linear_gd_map", singular_at_depth_one, PAPER),
+    Claim("linear-map-preimages", MAP, "A point has finitely many preimages: on the scalar network of depth 2 at most "
+          "five, the real roots of a quintic (derived; most counted)", "<=", 5.0, 0.0, most_preimages,
+          "linear_preimages", counted_preimages, PAPER),
+    # Both areas are sums over grids: some 1e-3 at the steps of the count.
+    Claim("linear-map-area", MAP, "... and these are all: the area mapped to a square, counted by preimages, is that "
+          "counted by the Jacobian's determinant (ratio)", "=", 1.0, 5e-3, area_ratio, "linear_preimages", paper=PAPER),
+    Claim("linear-minima-manifold", MINIMA, "The global minimisers are a smooth manifold: at each the ranks of the "
+          "residual's Jacobian and of the Hessian are the codimension, r (d_in + d_out - r) for a smallest width r "
+          "(share of sampled minimisers)", "=", 1.0, 0.0, share_of_predicted_ranks, "linear_minimisers",
+          ranks_of_deficient, PAPER),
+    Claim("linear-minima-bounded", MINIMA, "The stable minima are bounded at depth 2, and where all hidden widths are the "
+          "target's rank (largest norm found, in units of a bound derived here)", "<=", 1.0, 0.0, largest_norm_in_bounds,
+          "linear_stable_minima", paper=PAPER),
+    # Searches end to some 1e-6 of the norm; without an end it grows with the radius, by a factor of three.
+    Claim("linear-minima-found", MINIMA, "... so that a search finds none farther out with a larger radius (relative "
+          "growth of the largest norm found)", "<=", 0.0, _GROWTH, partial(largest_growth, kind="bounded"),
+          "linear_stable_minima", paper=PAPER),
+    # The same, to the same tolerance.
+    Claim("linear-minima-wide", MINIMA, "The stable minima are bounded whatever the widths, as the abstract has it: the "
+          "same on deep networks with neighbouring hidden layers wider than the target's rank", "<=", 0.0, _GROWTH,
+          partial(largest_growth, kind="unbounded"), "linear_stable_minima", wide_networks, PAPER),
+    Claim("linear-convergence-none", CONVERGENCE, "If the step size is too big, gradient descent converges to a critical "
+          "point from a null set of starts: past 2 / (the smallest sharpness of a global minimiser) from none (largest "
+          "share of starts)", "=", 0.0, 0.0, largest_share_past_critical, "linear_convergence", none_past_critical,
+          PAPER),
+    # The steps nearest to the critical one are 1 percent from it.
+    Claim("linear-convergence-critical", CONVERGENCE, "... and up to it from some: the share vanishes there (largest step "
+          "at which a start converges, in its units, the farthest from 1)", "=", 1.0, 0.02, farthest_last_convergence,
+          "linear_convergence", saddles, PAPER),
+    # The search ends when a power mean of the eigenvalues of power 1,024 does no longer fall: to some 1e-6.
+    Claim("linear-critical-step", CONVERGENCE, "The smallest sharpness of a global minimiser on whitened data is "
+          "D s^(2 - 2/D), s the target's largest singular value (derived; relative difference from a search)", "<=", 0.0,
+          1e-5, error_of_critical_step, "linear_convergence", paper=PAPER),
+    Claim("linear-gfs-scalar", GFS, "At width one the GFS sharpness never rises, as Kreisler et al. prove: by the flow "
+          "(largest relative rise)", "<=", 0.0, _RISE_TOLERANCE, partial(largest_rise, wide=False), "linear_gfs",
+          paper=PAPER),
+    Claim("linear-gfs-monotone", GFS, "It never rises on linear networks of width above one either, which no paper says "
+          "(largest relative rise)", "<=", 0.0, _RISE_TOLERANCE, partial(largest_rise, wide=True), "linear_gfs",
+          rising_runs, PAPER),
+    Claim("linear-gfs-ends-below", GFS, "It ends at most at 2/eta all the same (in units of 2/eta)", "<=", 1.0, 0.0,
+          largest_final_gfs, "linear_gfs", paper=PAPER),
+)  # fmt: skip

@@ -1,0 +1,16 @@
+"""Rule linear_gd_map: the map of gradient descent on linear networks: near-singular points, and preimages."""
+
+import _job
+from gfs import files, provenance
+from gfs.linear import gd_map
+
+
+def main(snakemake):
+    settings = snakemake.params.gd_map
+    record = provenance.recorder(settings)
+    files.write_table(snakemake.output.table, gd_map.table(settings), record())
+    files.write_table(snakemake.output.preimages, gd_map.preimage_table(settings["preimages"]), record())
+
+
+if "snakemake" in globals():
+    _job.run(main, snakemake)
