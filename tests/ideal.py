@@ -123,3 +123,74 @@ def network_descents():
 def all_descents():
     others = [descent_run(name, networks=False) for name in ("arora-scalar-sqrt", "arora-regression-sqrt")]
     return pd.concat([*others, descent_run("arora-fc-sqrt")], ignore_index=True)
+
+
+# Linear networks.
+
+
+def linear_gd_map():
+    """Shares in proportion to epsilon with two layers, and one layer whose map is singular everywhere."""
+    epsilon = np.geomspace(1e-3, 1e-1, 5)
+    several = [
+        {"network": name, "learning_rate": 0.5, "epsilon": level, "share": level, "exponent": exponent, "singular": 0}
+        for name, exponent in [("2-2-2", 0.97), ("1-1-1-1", 1.04)]
+        for level in epsilon
+    ]
+    single = [
+        {"network": "2-2", "learning_rate": 1.0, "epsilon": level, "share": 1.0, "exponent": 0.0, "singular": 1000}
+        for level in epsilon
+    ]
+    table = pd.DataFrame([*several, *single]).assign(points=1000)
+    return table.assign(control=table["network"] == "2-2")
+
+
+def linear_preimages():
+    return pd.DataFrame({"count": [1, 3, 5, 3], "error": 1e-15, "area_ratio": 1.001})
+
+
+def linear_minimisers():
+    """Ranks as predicted, and varying ones where the target is of deficient rank."""
+    full = pd.DataFrame({"network": "3-1-2", "full_rank": True, "rank": [4] * 6, "codimension": 4})
+    deficient = pd.DataFrame({"network": "2-2-2", "full_rank": False, "rank": [3, 4], "codimension": 4})
+    table = pd.concat([full, deficient], ignore_index=True)
+    return table.assign(hessian_rank=table["rank"])
+
+
+def linear_stable_minima():
+    """Searches that end, on all networks: as the abstract has it."""
+    rows = [
+        {"network": name, "kind": kind, "search": "radius", "radius": radius, "norm": min(radius, 5.0), "bound": bound}
+        for name, kind, bound in [("2-2-2-2", "bounded", 18.0), ("2-3-3-2", "unbounded", np.inf)]
+        for radius in (3.0, 10.0, 30.0, 100.0)
+    ]
+    return pd.DataFrame(rows)
+
+
+def linear_convergence():
+    """All of 300 starts converge at small steps, half just below the critical one and none past it."""
+    fractions = np.array([0.1, 0.5, 0.9, 0.99, 1.01, 1.1])
+    minimum = np.array([300, 290, 200, 150, 0, 0])
+    tables = [
+        pd.DataFrame(
+            {
+                "network": name,
+                "fraction": fractions,
+                "starts": 300,
+                "minimum": minimum,
+                "saddle": 0,
+                "bounded": 300 - minimum,
+                "diverged": 0,
+                "share": minimum / 300,
+                "high": np.minimum(minimum / 300 + 0.013, 1),
+                "critical": 1.0,
+                "searched": 1 - 1e-8,
+            }
+        )
+        for name in ("1-1-1", "2-2-2")
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def linear_gfs():
+    tables = [good_run(f"seed{seed}").assign(experiment=name) for name in ("1-1-1", "2-2-2") for seed in (0, 1)]
+    return pd.concat(tables, ignore_index=True).assign(balance_error=1e-5, gfs_error=0.01)

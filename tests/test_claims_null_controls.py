@@ -12,6 +12,12 @@ from ideal import (
     far_run,
     good_run,
     gpgd,
+    linear_convergence,
+    linear_gd_map,
+    linear_gfs,
+    linear_minimisers,
+    linear_preimages,
+    linear_stable_minima,
     network_descents,
     plane,
     regression_runs,
@@ -41,6 +47,12 @@ IDEAL = {
     "regression_scales": regression_runs,
     "figure_arora_networks": network_descents,
     "figure_arora_gfs": all_descents,
+    "linear_gd_map": linear_gd_map,
+    "linear_preimages": linear_preimages,
+    "linear_minimisers": linear_minimisers,
+    "linear_stable_minima": linear_stable_minima,
+    "linear_convergence": linear_convergence,
+    "linear_gfs": linear_gfs,
 }
 
 
@@ -129,6 +141,19 @@ class Control:
     table: str
     wrong: Callable[[pd.DataFrame], pd.DataFrame]
     fails: tuple[str, ...]
+
+
+def of_kind(kind):
+    """The norms that a search finds follow its radius on networks of a kind."""
+    return lambda table: table.assign(norm=table["norm"].where(table["kind"] != kind, table["radius"]))
+
+
+def rising(networks):
+    """The GFS sharpness rises by a hundredth on the way on networks of these names."""
+    bump = 0.2 * np.sin(np.arange(100) / 5)
+    return lambda table: table.assign(
+        gfs_sharpness=table["gfs_sharpness"] + table["experiment"].eq(networks) * bump[table["iteration"]]
+    )
 
 
 def on_the_plane(**columns):
@@ -225,6 +250,35 @@ CONTROLS = {
         lambda t: t.assign(gfs_sharpness=20 - 0.01 * t["iteration"]),
         ("arora-gfs-falls",),
     ),
+    "linear map, of one layer": Control(
+        "linear_gd_map", lambda t: t.assign(control=False), ("linear-map-nonsingular", "linear-map-singular")
+    ),
+    "linear map, preimages that are none": Control(
+        "linear_preimages", lambda t: t.assign(error=1e-3), ("linear-map-preimages",)
+    ),
+    "linear map, preimages missed": Control(
+        "linear_preimages", lambda t: t.assign(area_ratio=0.9), ("linear-map-area",)
+    ),
+    "linear minima, of deficient rank": Control(
+        "linear_minimisers", lambda t: t.assign(full_rank=True), ("linear-minima-manifold",)
+    ),
+    "linear minima, without a bound": Control(
+        "linear_stable_minima", of_kind("bounded"), ("linear-minima-bounded", "linear-minima-found")
+    ),
+    "linear minima, wide ones without a bound": Control(
+        "linear_stable_minima", of_kind("unbounded"), ("linear-minima-wide",)
+    ),
+    "linear convergence, of other steps": Control(
+        "linear_convergence",
+        lambda t: t.assign(fraction=2 * t["fraction"]),
+        ("linear-convergence-none", "linear-convergence-critical"),
+    ),
+    "linear convergence, another formula": Control(
+        "linear_convergence", lambda t: t.assign(searched=1.1 * t["critical"]), ("linear-critical-step",)
+    ),
+    "linear networks, rises at width one": Control("linear_gfs", rising("1-1-1"), ("linear-gfs-scalar",)),
+    "linear networks, rises at width two": Control("linear_gfs", rising("2-2-2"), ("linear-gfs-monotone",)),
+    "linear networks, a sharper model": Control("linear_gfs", of_a_sharper_model, ("linear-gfs-ends-below",)),
     **{
         f"{table}, {name}": Control(table, wrong, tuple(f"{prefix}-{claim}" for claim in fails))
         for prefix, table in NETWORKS.items()

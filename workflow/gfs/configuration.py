@@ -246,7 +246,7 @@ def data_set(config: Config, name: str) -> dict[str, Any]:
 
 
 def settings(config: Config, kind: str, section: str) -> dict[str, Any]:
-    """Return the settings of an analysis (``kind`` scalar, regression or linear), in an order that is always the same."""
+    """Return the settings of an analysis (``kind`` scalar, regression or linear) in an order that does not vary."""
     return _ordered(config[kind][section])
 
 

@@ -92,6 +92,8 @@ def largest_rise(table: pd.DataFrame, *, wide: bool) -> float:
 
 def singular_at_depth_one(table: pd.DataFrame) -> str:
     control = table[table["control"]]
+    if not len(control):
+        return "no network of one layer to compare with"
     points = control["points"].iloc[0]
     return (
         f"at depth one, where the map is linear, and eta one over an eigenvalue of the inputs' covariance it is "
@@ -128,13 +130,13 @@ def wide_networks(table: pd.DataFrame) -> str:
 
 def none_past_critical(table: pd.DataFrame) -> str:
     found = table[table["fraction"] > 1]
+    runs = found["starts"].sum()
+    if not (found["share"] == 0).all():
+        return f"{found['minimum'].sum()} of {runs} runs end at minima, {found['saddle'].sum()} at saddles"
     return (
         f"none of {found['starts'].iloc[0]} starts of each network at {found['fraction'].nunique()} steps from "
-        f"{found['fraction'].min():g} to {found['fraction'].max():g} times the critical one; the 95 percent interval "
-        f"ends at {found['high'].max():.2g}; {found['bounded'].sum() / found['starts'].sum():.0%} stay bounded, the rest "
-        "diverge"
-        if (found["share"] == 0).all()
-        else f"{found['minimum'].sum()} of {found['starts'].sum()} runs end at minima, {found['saddle'].sum()} at saddles"
+        f"{found['fraction'].min():g} to {found['fraction'].max():g} times the critical one, with a 95 percent "
+        f"interval up to {found['high'].max():.2g}; {found['bounded'].sum() / runs:.0%} stay bounded, the rest diverge"
     )
 
 
@@ -152,8 +154,9 @@ def rising_runs(table: pd.DataFrame) -> str:
     runs = found.groupby(["experiment", "run"]).ngroups
     errors = (found["gfs_error"] / found["gfs_sharpness"]).max()
     return (
-        f"it rises in {len(rising)} of {runs} runs{': ' if rising else ''}{', '.join(rising)}; the estimated errors are "
-        f"at most {errors:.1%}, the flow keeps the balances to {found['balance_error'].max():.1g} of the squared norm"
+        f"it rises in {len(rising)} of {runs} runs{': ' if rising else ''}{', '.join(rising)}; the estimated errors "
+        f"are at most {errors:.1%}, the flow keeps the balances to {found['balance_error'].max():.1g} of the squared "
+        "norm"
     )
 
 
@@ -169,11 +172,11 @@ def _of_width(table: pd.DataFrame, *, wide: bool) -> pd.DataFrame:
 _RISE_TOLERANCE = 5e-3
 
 CLAIMS: tuple[Claim, ...] = (
-    # Five standard errors of 3 percent each, for it is the farthest of ten; of no hypersurface but a set of full measure it is 0, of a point in the
-    # plane 2.
-    Claim("linear-map-nonsingular", MAP, "Near-singular points of gradient descent's map are rare as those near a "
-          "hypersurface are: the share with smallest |1 - eta lambda| up to epsilon is proportional to epsilon (exponent, "
-          "the farthest from 1)", "=", 1.0, 0.15, farthest_exponent, "linear_gd_map", paper=PAPER),
+    # Five standard errors of 3 percent each, for it is the farthest of ten; of a set of full measure the exponent is 0,
+    # of a point in the plane 2.
+    Claim("linear-map-nonsingular", MAP, "Points at which gradient descent's map is nearly singular are as rare as "
+          "those near a hypersurface: the share with smallest |1 - eta lambda| up to epsilon is proportional to "
+          "epsilon (exponent, the farthest from 1)", "=", 1.0, 0.15, farthest_exponent, "linear_gd_map", paper=PAPER),
     Claim("linear-map-singular", MAP, "The map is non-singular (sampled points at which its Jacobian is singular to "
           "rounding)", "=", 0.0, 0.0, singular_points, "linear_gd_map", singular_at_depth_one, PAPER),
     Claim("linear-map-preimages", MAP, "A point has finitely many preimages: on the scalar network of depth 2 at most "
@@ -186,34 +189,34 @@ CLAIMS: tuple[Claim, ...] = (
           "residual's Jacobian and of the Hessian are the codimension, r (d_in + d_out - r) for a smallest width r "
           "(share of sampled minimisers)", "=", 1.0, 0.0, share_of_predicted_ranks, "linear_minimisers",
           ranks_of_deficient, PAPER),
-    Claim("linear-minima-bounded", MINIMA, "The stable minima are bounded at depth 2, and where all hidden widths are the "
-          "target's rank (largest norm found, in units of a bound derived here)", "<=", 1.0, 0.0, largest_norm_in_bounds,
-          "linear_stable_minima", paper=PAPER),
+    Claim("linear-minima-bounded", MINIMA, "The stable minima are bounded at depth 2, and where all hidden widths are "
+          "the target's rank (largest norm found, in units of a bound derived here)", "<=", 1.0, 0.0,
+          largest_norm_in_bounds, "linear_stable_minima", paper=PAPER),
     # Searches end to some 1e-6 of the norm; without an end it grows with the radius, by a factor of three.
     Claim("linear-minima-found", MINIMA, "... so that a search finds none farther out with a larger radius (relative "
           "growth of the largest norm found)", "<=", 0.0, _GROWTH, partial(largest_growth, kind="bounded"),
           "linear_stable_minima", paper=PAPER),
     # The same, to the same tolerance.
-    Claim("linear-minima-wide", MINIMA, "The stable minima are bounded whatever the widths, as the abstract has it: the "
-          "same on deep networks with neighbouring hidden layers wider than the target's rank", "<=", 0.0, _GROWTH,
+    Claim("linear-minima-wide", MINIMA, "The stable minima are bounded whatever the widths, as the abstract has it: "
+          "the same on deep networks with neighbouring hidden layers wider than the target's rank", "<=", 0.0, _GROWTH,
           partial(largest_growth, kind="unbounded"), "linear_stable_minima", wide_networks, PAPER),
-    Claim("linear-convergence-none", CONVERGENCE, "If the step size is too big, gradient descent converges to a critical "
-          "point from a null set of starts: past 2 / (the smallest sharpness of a global minimiser) from none (largest "
-          "share of starts)", "=", 0.0, 0.0, largest_share_past_critical, "linear_convergence", none_past_critical,
-          PAPER),
+    Claim("linear-convergence-none", CONVERGENCE, "If the step size is too big, gradient descent converges to a "
+          "critical point from a null set of starts: past 2 / (the smallest sharpness of a global minimiser) from none "
+          "(largest share of starts)", "=", 0.0, 0.0, largest_share_past_critical, "linear_convergence",
+          none_past_critical, PAPER),
     # The steps nearest to the critical one are 1 percent from it.
-    Claim("linear-convergence-critical", CONVERGENCE, "... and up to it from some: the share vanishes there (largest step "
-          "at which a start converges, in its units, the farthest from 1)", "=", 1.0, 0.02, farthest_last_convergence,
-          "linear_convergence", saddles, PAPER),
-    # The search ends when a power mean of the eigenvalues of power 1,024 does no longer fall: to some 1e-6.
+    Claim("linear-convergence-critical", CONVERGENCE, "... and up to it from some: the share vanishes there (largest "
+          "step at which a start converges, in its units, the farthest from 1)", "=", 1.0, 0.02,
+          farthest_last_convergence, "linear_convergence", saddles, PAPER),
+    # The search ends when a power mean of the eigenvalues, of power 1,024, falls no longer: to some 1e-6.
     Claim("linear-critical-step", CONVERGENCE, "The smallest sharpness of a global minimiser on whitened data is "
-          "D s^(2 - 2/D), s the target's largest singular value (derived; relative difference from a search)", "<=", 0.0,
-          1e-5, error_of_critical_step, "linear_convergence", paper=PAPER),
+          "D s^(2 - 2/D), s the target's largest singular value (derived; relative difference from a search)", "<=",
+          0.0, 1e-5, error_of_critical_step, "linear_convergence", paper=PAPER),
     Claim("linear-gfs-scalar", GFS, "At width one the GFS sharpness never rises, as Kreisler et al. prove: by the flow "
           "(largest relative rise)", "<=", 0.0, _RISE_TOLERANCE, partial(largest_rise, wide=False), "linear_gfs",
           paper=PAPER),
-    Claim("linear-gfs-monotone", GFS, "It never rises on linear networks of width above one either, which no paper says "
-          "(largest relative rise)", "<=", 0.0, _RISE_TOLERANCE, partial(largest_rise, wide=True), "linear_gfs",
+    Claim("linear-gfs-monotone", GFS, "It never rises on linear networks of width above one either, of which no paper "
+          "says so (largest relative rise)", "<=", 0.0, _RISE_TOLERANCE, partial(largest_rise, wide=True), "linear_gfs",
           rising_runs, PAPER),
     Claim("linear-gfs-ends-below", GFS, "It ends at most at 2/eta all the same (in units of 2/eta)", "<=", 1.0, 0.0,
           largest_final_gfs, "linear_gfs", paper=PAPER),

@@ -5,8 +5,8 @@ A smooth map is *non-singular*, the preimage of each null set being one, if the 
 null set unless they are all points. At ``w = 0`` it is 1 from depth 3 on, and at depth 2 a power of
 ``prod_i (1 - eta^2 s_i^2)``, s_i being the singular values of ``Y X^T / N``: zero at a few step sizes at most. At
 depth 1 it is the same everywhere, and zero where ``eta`` is one over an eigenvalue of ``X X^T / N``: there the map is
-singular. Here it is sampled: near a hypersurface of zeros the share of points where the smallest ``|1 - eta lambda|`` is
-at most epsilon is proportional to epsilon.
+singular. Here it is sampled: near a hypersurface of zeros the share of points where the smallest ``|1 - eta lambda|``
+is at most epsilon is proportional to epsilon.
 """
 
 from __future__ import annotations

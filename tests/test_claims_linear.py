@@ -1,0 +1,87 @@
+"""The claims on linear networks, on networks that lack what a statement needs."""
+
+import pytest
+
+from gfs import claims
+from gfs.linear import convergence, gd_map, minimisers, stable_minima
+
+
+def verdicts(name, table):
+    found = claims.evaluate(claims.CLAIMS, {name: ("t.parquet", table)}, "test")
+    return {row["id"]: (row["verdict"], row["note"]) for row in found if row["source"]}
+
+
+def test_one_layer_is_singular():
+    settings = {
+        "networks": [[2, 2, 2]],
+        "samples": 6,
+        "seed": 0,
+        "deviation": 1.0,
+        "points": 50_000,
+        "learning_rates": [0.5],
+        "nearest": 0.02,
+        "epsilon": [1e-3, 1e-1],
+        "levels": 2,
+    }
+    table = gd_map.table(settings)
+    found = verdicts("linear_gd_map", table)
+    assert {verdict for verdict, _ in found.values()} == {"holds"}
+    assert "50000 of 50000 points" in found["linear-map-singular"][1]
+    single = verdicts("linear_gd_map", table[table["control"]].assign(control=False))
+    assert {verdict for verdict, _ in single.values()} == {"fails"}
+
+
+def test_where_the_rank_is_deficient_there_is_no_manifold():
+    settings = {"networks": [[3, 1, 2]], "deficient": [[2, 2, 2]], "samples": 6, "seed": 0, "spread": 0.5, "points": 20}
+    table = minimisers.table(settings)
+    verdict, note = verdicts("linear_minimisers", table)["linear-minima-manifold"]
+    assert verdict == "holds"
+    assert "the ranks found are 3, 4" in note
+    assert verdicts("linear_minimisers", table.assign(full_rank=True))["linear-minima-manifold"][0] == "fails"
+
+
+def test_wide_networks_have_stable_minima_anywhere():
+    settings = {
+        "networks": [[2, 2, 2, 2], [1, 2, 2, 1]],
+        "singular_values": [1.0, 0.6],
+        "fraction": 0.5,
+        "fractions": [0.9],
+        "radius": [10.0, 100.0],
+        "radii": 2,
+        "starts": 2,
+        "seed": 0,
+    }
+    found = verdicts("linear_stable_minima", stable_minima.table(settings))
+    assert {name: verdict for name, (verdict, _) in found.items()} == {
+        "linear-minima-bounded": "holds",
+        "linear-minima-found": "holds",
+        "linear-minima-wide": "fails",
+    }
+    assert "networks 1-2-2-1" in found["linear-minima-wide"][1]
+
+
+@pytest.fixture(scope="module")
+def shares():
+    settings = {
+        "networks": [[1, 1, 1], [2, 2, 2]],
+        "singular_values": [1.0, 0.6],
+        "fractions": [0.5, 0.99, 1.05],
+        "starts": 60,
+        "deviation": 1.0,
+        "seed": 0,
+        "stop": {"gradient": 1e-7, "quiet": 200, "steps": 3000},
+    }
+    return convergence.table(settings)
+
+
+def test_past_the_critical_step_none_converges(shares):
+    found = verdicts("linear_convergence", shares)
+    assert {verdict for verdict, _ in found.values()} == {"holds"}
+    assert "none of 60 starts" in found["linear-convergence-none"][1]
+
+
+def test_the_critical_step_is_not_half_as_large(shares):
+    halved = shares.assign(fraction=2 * shares["fraction"], critical=shares["critical"] / 2)
+    found = verdicts("linear_convergence", halved)
+    assert {verdict for verdict, _ in found.values()} == {"fails"}
+    assert "runs end at minima" in found["linear-convergence-none"][1]
