@@ -31,6 +31,8 @@ def checkout(tmp_path, monkeypatch):
     }
     table = "results/tables/one.parquet"
     files.write_table(table, pd.DataFrame({"x": [1.0]}), {**record, "parameters": {}})
+    for name in yaml_files.read("config.yaml")["experiments"]:
+        files.write_table(f"results/tables/{name}.parquet", pd.DataFrame({"x": [1.0]}), {**record, "parameters": {}})
     for figure in configuration.FIGURES:
         drawn = {**record, "parameters": {"tables_sha256": {table: files.sha256(table)}}}
         files.write_table(f"results/figures/{figure}.parquet", pd.DataFrame({"x": [2.0]}), drawn)

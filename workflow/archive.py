@@ -111,7 +111,12 @@ def made(config: Config) -> Iterator[str]:
         yield from (str(_there(f"{figures}/{figure}.{suffix}")) for suffix in FORMATS)
     verdicts = _there(f"{results}/claims.json")
     rows = json.loads(verdicts.read_text(encoding="utf-8"))
-    for table in {path for row in rows for path in row["source"] or ()}:
+    # The rule asks for the tables of all experiments that are shown, whether a claim is judged by them or not.
+    experiments = {
+        name for figure in configuration.FIGURE_MODELS for name in configuration.figure_experiments(config, figure)
+    }
+    tables = {f"{results}/tables/{name}.parquet" for name in experiments}
+    for table in tables.union(*(row["source"] or () for row in rows)):
         yield from _with_record(table)
     if rows != json.loads(json.dumps(judged(rows, config["scale"]))):
         raise UserError(f"{verdicts} is not what the tables and claims that are there give; run snakemake again")
