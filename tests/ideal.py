@@ -194,3 +194,9 @@ def linear_convergence():
 def linear_gfs():
     tables = [good_run(f"seed{seed}").assign(experiment=name) for name in ("1-1-1", "2-2-2") for seed in (0, 1)]
     return pd.concat(tables, ignore_index=True).assign(balance_error=1e-5, gfs_error=0.01)
+
+
+def rises():
+    """Runs of both descents along which phi falls at every step."""
+    rows = [(problem, descent, start) for problem in "ab" for descent in ("normalised", "sqrt") for start in (0, 1)]
+    return pd.DataFrame(rows, columns=["problem", "descent", "start"]).assign(learning_rate=0.1, largest_rise=-1e-5)

@@ -400,3 +400,30 @@ def test_the_drift_rate_of_a_flow_at_another_pace_is_that_pace(rate):
     x = Valley().limiting_flow("sqrt", [start, 0.0], rate * run["tau"].to_numpy())[:, 0]
     assert summary.drift_rate(run.assign(gfs_sharpness=2 * (1 + x**2))) == pytest.approx(rate, rel=0.01)
     assert np.isnan(summary.drift_rate(run.assign(phase=1)))
+
+
+def test_rises_of_the_gfs_sharpness_are_those_of_each_step():
+    """Along descent on the root of the loss it rises in squared regression, as a flow of tight tolerance has it."""
+    settings = {"data": DATA | {"dimension": 6}, "initial_scales": [0.5], "gfs_learning_rates": [0.1], "gfs_tau": 5.0}
+    found = phases.rises("regression", settings).set_index("descent")
+    assert found.loc["normalised", "largest_rise"] < 0
+    problem, (start,) = build("regression", settings)
+
+    def loss_and_gradient(w):
+        loss, gradient = problem.loss_and_gradient(w[None])
+        return float(loss[0]), gradient[0]
+
+    def phi(w):
+        flow = solve_ivp(lambda _, x: -loss_and_gradient(x)[1], (0, 400), w, "LSODA", rtol=1e-11, atol=1e-13)
+        return float(problem.sharpness(flow.y[:, -1][None])[0])
+
+    # Rounding grows where the other directions do, so that other iterates than those of the table have other rises.
+    steps = {"loss_tolerance": 0.0, "max_iterations": 500, "descent": "sqrt"}
+    iterates = [iterate.weights for iterate in gradient_descent(loss_and_gradient, start, 0.1, **steps)]
+    ours = problem.top(problem.gradient_flow_solution(np.array(iterates)))[0]
+    highest = np.argmax(ours[1:] / np.minimum.accumulate(ours)[:-1]) + 1
+    least = np.argmin(ours[:highest])
+    rise = ours[highest] / ours[least] - 1
+    assert phi(iterates[highest]) / phi(iterates[least]) - 1 == pytest.approx(rise, rel=1e-3)
+    assert rise > 1e-4
+    assert found.loc["sqrt", "largest_rise"] > 1e-4

@@ -34,7 +34,7 @@ def honest():
 
 
 def verdicts(table):
-    found = claims.evaluate(arora.CLAIMS, {"arora": ("t.parquet", table)}, "test")
+    found = claims.evaluate(arora.CLAIMS, {"arora": (["t.parquet"], table)}, "test")
     return {row["id"]: row["verdict"] for row in found}
 
 

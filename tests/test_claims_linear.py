@@ -7,7 +7,7 @@ from gfs.linear import convergence, gd_map, minimisers, stable_minima
 
 
 def verdicts(name, table):
-    found = claims.evaluate(claims.CLAIMS, {name: ("t.parquet", table)}, "test")
+    found = claims.evaluate(claims.CLAIMS, {name: (["t.parquet"], table)}, "test")
     return {row["id"]: (row["verdict"], row["note"]) for row in found if row["source"]}
 
 

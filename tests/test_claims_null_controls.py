@@ -21,6 +21,7 @@ from ideal import (
     network_descents,
     plane,
     regression_runs,
+    rises,
     run_table,
     stable_set,
 )
@@ -47,6 +48,7 @@ IDEAL = {
     "regression_scales": regression_runs,
     "figure_arora_networks": network_descents,
     "figure_arora_gfs": all_descents,
+    "arora_rises": rises,
     "linear_gd_map": linear_gd_map,
     "linear_preimages": linear_preimages,
     "linear_minimisers": linear_minimisers,
@@ -244,6 +246,11 @@ CONTROLS = {
     ),
     "descents of Arora et al., checkpoints shuffled": Control(
         "figure_arora_gfs", shuffled, ("arora-gfs-monotone", "arora-network-gfs-monotone")
+    ),
+    "descents of Arora et al., one run in four rises": Control(
+        "arora_rises",
+        lambda t: t.assign(largest_rise=np.where(t["start"] == 1, 1e-6, t["largest_rise"])),
+        ("arora-gfs-normalised", "arora-gfs-sqrt"),
     ),
     "descents of Arora et al., no way along the minima": Control(
         "figure_arora_gfs",

@@ -94,7 +94,19 @@ def test_a_normalised_step_from_a_critical_point_goes_nowhere():
 
 def test_what_cannot_be_is_refused():
     settings = {"loss_tolerance": 0.0, "max_iterations": 2}
-    with pytest.raises(ValueError, match="iterate 0: its square root"):
+    with pytest.raises(ValueError, match="iterate 0: its root"):
         list(gradient_descent(lambda w: (-1.0, w), np.ones(2), 0.1, **settings, descent="sqrt"))
     with pytest.raises(ValueError, match="unknown descent 'signed'"):
         run(0.1, **settings, descent="signed")
+
+
+def test_the_root_is_of_what_is_above_the_least_loss():
+    def above(least):
+        return lambda w: (float(w @ w) + least, 2 * w)
+
+    settings = {"loss_tolerance": 0.0, "max_iterations": 20, "descent": "sqrt"}
+    plain, lifted = (
+        [i.weights for i in gradient_descent(above(least), np.array([1.0, 0.5]), 0.1, **settings, least_loss=least)]
+        for least in (0.0, 8.0)
+    )
+    np.testing.assert_allclose(lifted, plain, rtol=1e-9)

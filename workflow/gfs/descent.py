@@ -50,17 +50,20 @@ class Iterate(Generic[V]):
     learning_rate: float
 
 
-def effective_learning_rate(descent: Descent, learning_rate: float, loss: float, gradient: Any) -> float:
+def effective_learning_rate(
+    descent: Descent, learning_rate: float, loss: float, gradient: Any, least_loss: float = 0.0
+) -> float:
     r"""Return the ``eta_t`` of a step ``w - eta_t grad L(w)``.
 
-    It is ``eta`` (plain), ``eta / |grad L|`` (normalised) or ``eta / (2 sqrt(L))`` (sqrt: ``grad sqrt(L) = grad L / (2
-    sqrt(L))``, with the minimal loss 0 that interpolation has); Arora et al. (2022). Where the gradient is zero, so is
-    the normalised step: the effective learning rate is then 0.
+    It is ``eta`` (plain), ``eta / |grad L|`` (normalised) or ``eta / (2 sqrt(L - min L))`` (sqrt: ``grad sqrt(L - min
+    L) = grad L / (2 sqrt(L - min L))``); Arora et al. (2022). Where the gradient is zero, so is the normalised step:
+    the effective learning rate is then 0.
 
     Args:
         learning_rate: eta.
-        loss: L, above zero unless the descent is plain.
+        loss: L.
         gradient: ``grad L``, a NumPy array or torch tensor of any shape, or a number.
+        least_loss: ``min L``; of sqrt alone: NaN unless L is above it.
 
     >>> [effective_learning_rate(descent, 0.1, 4.0, 8.0) for descent in ("plain", "normalised", "sqrt")]
     [0.1, 0.0125, 0.025]
@@ -68,7 +71,7 @@ def effective_learning_rate(descent: Descent, learning_rate: float, loss: float,
     if descent == "plain":
         return learning_rate
     if descent == "sqrt":
-        return learning_rate / (2 * math.sqrt(loss)) if loss > 0 else math.nan
+        return learning_rate / (2 * math.sqrt(loss - least_loss)) if loss > least_loss else math.nan
     if descent != "normalised":
         raise ValueError(f"unknown descent {descent!r}: plain, normalised or sqrt")
     norm = _norm(gradient)
@@ -84,6 +87,7 @@ def gradient_descent(
     max_iterations: int,
     first_iteration: int = 0,
     descent: Descent = "plain",
+    least_loss: float = 0.0,
 ) -> Iterator[Iterate[V]]:
     """Yield the iterates of gradient descent, the start included, until the run ends.
 
@@ -98,9 +102,11 @@ def gradient_descent(
         first_iteration: the number of the start, for a run that goes on from there.
         descent: what eta is the step size of: the loss (``plain``), the loss with its gradient normalised, or the
             square root of the loss (Arora et al., 2022).
+        least_loss: ``min L``, which ``sqrt`` takes from the loss; 0 where there is an interpolating minimum, as in all
+            experiments here.
 
     Raises:
-        ValueError: a learning rate that is not positive and finite, or a loss below zero under ``sqrt``.
+        ValueError: a learning rate that is not positive and finite, or a loss below the least under ``sqrt``.
 
     >>> run = gradient_descent(lambda w: (w**2, 2 * w), 1.0, 0.25, loss_tolerance=0.01, max_iterations=10)
     >>> [(iterate.iteration, iterate.weights, iterate.status) for iterate in run][-2:]
@@ -118,9 +124,11 @@ def gradient_descent(
     while True:
         loss, gradient = loss_and_gradient(weights)
         status = _status(loss, iteration, loss_tolerance, max_iterations)
-        if descent == "sqrt" and loss < 0:
-            raise ValueError(f"the loss is {loss!r} at iterate {iteration}: its square root needs one of 0 or more")
-        rate = effective_learning_rate(descent, learning_rate, loss, gradient)
+        if descent == "sqrt" and loss < least_loss:
+            raise ValueError(
+                f"the loss is {loss!r} at iterate {iteration}: its root needs one of {least_loss:g} or more"
+            )
+        rate = effective_learning_rate(descent, learning_rate, loss, gradient, least_loss)
         yield Iterate(iteration, weights, loss, status, rate)
         if status != "running":
             return

@@ -301,14 +301,14 @@ def title(figure: Figure, run: pd.DataFrame) -> None:
 
 
 # How the kinds of descent are called above a panel.
-_DESCENTS = {descent: name for descent, (name, _, _) in ARORA_METHODS.items()}
+DESCENTS = {descent: name for descent, (name, _, _) in ARORA_METHODS.items()}
 
 
 def descent_title(run: pd.DataFrame) -> str:
     """Return what a panel of a run under another descent than the plain one is called: model and descent, then eta."""
     descent = str(run["descent"].iloc[0])
     model = str(run["experiment"].iloc[0]).removeprefix("arora-").removesuffix(f"-{descent}")
-    return f"{_written_out(model)}, {_DESCENTS[descent]}\n" rf"$\eta = {run['learning_rate'].iloc[0]:.2g}$"
+    return f"{_written_out(model)}, {DESCENTS[descent]}\n" rf"$\eta = {run['learning_rate'].iloc[0]:.2g}$"
 
 
 def panel_letters(panels: Iterable[Axes]) -> None:

@@ -5,6 +5,8 @@ rule arora:
     output:
         table=f"{RESULTS}/arora/{{problem}}.parquet",
         provenance=f"{RESULTS}/arora/{{problem}}.json",
+        rises=f"{RESULTS}/arora/rises/{{problem}}.parquet",
+        rises_provenance=f"{RESULTS}/arora/rises/{{problem}}.json",
     log:
         f"{LOGS}/arora/{{problem}}.log",
     benchmark:

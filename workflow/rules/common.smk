@@ -195,6 +195,11 @@ def regression_run_tables():
     return [f"{RESULTS}/regression/runs/{part}.parquet" for part in range(parts)]
 
 
+def arora_rises():
+    """How far the GFS sharpness rises along every run, a table per problem."""
+    return [f"{RESULTS}/arora/rises/{problem}.parquet" for problem in arora_tables()]
+
+
 def arora_tables():
     """The tables of Arora et al.'s methods beside their limiting flow, by problem."""
     return {problem: f"{RESULTS}/arora/{problem}.parquet" for problem in ("valley", "scalar", "regression")}
@@ -211,6 +216,7 @@ def claim_tables():
         "regression_runs": regression_run_tables(),
         "regression_scales": f"{RESULTS}/regression/scales.parquet",
         "arora": [*arora_tables().values()],
+        "arora_rises": [*arora_rises()],
         "plane": f"{SCALAR}/plane.parquet",
         "stable_set": f"{SCALAR}/stable_set/products.parquet",
         "theorems": expand(f"{SCALAR}/theorems/depth{{depth}}.parquet", depth=config["scalar"]["theorems"]["depths"]),

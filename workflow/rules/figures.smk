@@ -361,6 +361,7 @@ rule figure_arora_networks:
 rule figure_arora_gfs:
     input:
         table=tables_of("figure_arora_gfs"),
+        rises=arora_rises(),
         style=STYLE,
     output:
         pdf=f"{FIGURES}/figure_arora_gfs.pdf",

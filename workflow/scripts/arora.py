@@ -8,7 +8,9 @@ from gfs.arora import phases
 def main(snakemake):
     settings = snakemake.params.runs
     record = provenance.recorder(settings)
-    files.write_table(snakemake.output.table, phases.table(snakemake.wildcards.problem, settings), record())
+    problem = snakemake.wildcards.problem
+    files.write_table(snakemake.output.table, phases.table(problem, settings), record())
+    files.write_table(snakemake.output.rises, phases.rises(problem, settings), record())
 
 
 if "snakemake" in globals():

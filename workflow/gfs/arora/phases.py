@@ -86,6 +86,37 @@ def table(name: str, settings: Mapping[str, Any], methods: Sequence[Descent] = M
     return pd.concat(tables, ignore_index=True)
 
 
+def rises(name: str, settings: Mapping[str, Any], methods: Sequence[Descent] = METHODS) -> pd.DataFrame:
+    """Return how far the GFS sharpness rises along each run of one problem, looked at after every step.
+
+    Its columns are ``problem``, ``descent``, ``start``, ``learning_rate``, ``steps``; ``largest_rise``: the largest
+    ``phi(t) / min_{s<t} phi(s) - 1``, NaN where an iterate has no gradient flow solution; ``tau``: when it is reached.
+
+    Args:
+        name: of a problem, see :func:`gfs.arora.build`.
+        settings: those of the problem, ``gfs_learning_rates`` and ``gfs_tau``, the end of the runs.
+        methods: those to run.
+    """
+    import pandas as pd
+
+    problem, starts = build(name, settings)
+    runs = [
+        (number, Run(descent, float(rate), start, np.arange(round(settings["gfs_tau"] / rate**2) + 1)))
+        for descent in methods
+        for number, start in enumerate(starts)
+        for rate in settings["gfs_learning_rates"]
+    ]
+    rows = []
+    for (number, run), iterates in zip(runs, descend(problem, [run for _, run in runs]), strict=True):
+        phi = problem.top(problem.gradient_flow_solution(iterates.weights))[0]
+        above = phi[1:] / np.minimum.accumulate(phi)[:-1] - 1
+        at = int(np.argmax(above)) + 1
+        row = {"problem": name, "descent": run.descent, "start": number, "learning_rate": run.learning_rate}
+        row |= {"steps": len(above), "largest_rise": above[at - 1], "tau": at * run.learning_rate**2}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
 def kept_iterates(learning_rate: float, tau: float, points: int, consecutive: int) -> Integers:
     """Return which iterates are kept: up to two times ``points`` groups, the last with the iterate ``tau / eta^2``.
 

@@ -47,8 +47,8 @@ def read(path: Path) -> list[dict[str, Any]]:
             raise ValueError("it holds no claims")
     except (OSError, ValueError, TypeError) as error:
         raise UserError(
-            f"cannot read the claims {path}: {error}; `make` writes results/claims.json with the figures, in a quarter "
-            "of an hour, and results/reference/claims.json is there already"
+            f"cannot read the claims {path}: {error}; `make` writes results/claims.json with the figures, in some 20 "
+            "minutes, and results/reference/claims.json is there already"
         ) from error
     return list(rows)
 

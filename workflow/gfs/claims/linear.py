@@ -183,8 +183,9 @@ CLAIMS: tuple[Claim, ...] = (
           "five, the real roots of a quintic (derived; most counted)", "<=", 5.0, 0.0, most_preimages,
           "linear_preimages", counted_preimages, PAPER),
     # Both areas are sums over grids: some 1e-3 at the steps of the count.
-    Claim("linear-map-area", MAP, "... and these are all: the area mapped to a square, counted by preimages, is that "
-          "counted by the Jacobian's determinant (ratio)", "=", 1.0, 5e-3, area_ratio, "linear_preimages", paper=PAPER),
+    Claim("linear-map-area", MAP, "Those preimages are all: the area mapped to a square, counted by preimages, is "
+          "that counted by the Jacobian's determinant (ratio)", "=", 1.0, 5e-3, area_ratio, "linear_preimages",
+          paper=PAPER),
     Claim("linear-minima-manifold", MINIMA, "The global minimisers are a smooth manifold: at each the ranks of the "
           "residual's Jacobian and of the Hessian are the codimension, r (d_in + d_out - r) for a smallest width r "
           "(share of sampled minimisers)", "=", 1.0, 0.0, share_of_predicted_ranks, "linear_minimisers",
@@ -193,21 +194,21 @@ CLAIMS: tuple[Claim, ...] = (
           "the target's rank (largest norm found, in units of a bound derived here)", "<=", 1.0, 0.0,
           largest_norm_in_bounds, "linear_stable_minima", paper=PAPER),
     # Searches end to some 1e-6 of the norm; without an end it grows with the radius, by a factor of three.
-    Claim("linear-minima-found", MINIMA, "... so that a search finds none farther out with a larger radius (relative "
-          "growth of the largest norm found)", "<=", 0.0, _GROWTH, partial(largest_growth, kind="bounded"),
-          "linear_stable_minima", paper=PAPER),
+    Claim("linear-minima-found", MINIMA, "A local search for stable minima finds none farther out with a larger "
+          "radius there (relative growth of the largest norm found)", "<=", 0.0, _GROWTH,
+          partial(largest_growth, kind="bounded"), "linear_stable_minima", paper=PAPER),
     # The same, to the same tolerance.
     Claim("linear-minima-wide", MINIMA, "The stable minima are bounded whatever the widths, as the abstract has it: "
-          "the same on deep networks with neighbouring hidden layers wider than the target's rank", "<=", 0.0, _GROWTH,
-          partial(largest_growth, kind="unbounded"), "linear_stable_minima", wide_networks, PAPER),
+          "the growth of the norm found on deep networks with neighbouring hidden layers wider than the target's rank",
+          "<=", 0.0, _GROWTH, partial(largest_growth, kind="unbounded"), "linear_stable_minima", wide_networks, PAPER),
     Claim("linear-convergence-none", CONVERGENCE, "If the step size is too big, gradient descent converges to a "
           "critical point from a null set of starts: past 2 / (the smallest sharpness of a global minimiser) from none "
           "(largest share of starts)", "=", 0.0, 0.0, largest_share_past_critical, "linear_convergence",
           none_past_critical, PAPER),
     # The steps nearest to the critical one are 1 percent from it.
-    Claim("linear-convergence-critical", CONVERGENCE, "... and up to it from some: the share vanishes there (largest "
-          "step at which a start converges, in its units, the farthest from 1)", "=", 1.0, 0.02,
-          farthest_last_convergence, "linear_convergence", saddles, PAPER),
+    Claim("linear-convergence-critical", CONVERGENCE, "Up to that step size it converges from some starts: the "
+          "share vanishes there (largest step at which one converges, in its units, the farthest from 1)", "=", 1.0,
+          0.02, farthest_last_convergence, "linear_convergence", saddles, PAPER),
     # The search ends when a power mean of the eigenvalues, of power 1,024, falls no longer: to some 1e-6.
     Claim("linear-critical-step", CONVERGENCE, "The smallest sharpness of a global minimiser on whitened data is "
           "D s^(2 - 2/D), s the target's largest singular value (derived; relative difference from a search)", "<=",
@@ -215,9 +216,9 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("linear-gfs-scalar", GFS, "At width one the GFS sharpness never rises, as Kreisler et al. prove: by the flow "
           "(largest relative rise)", "<=", 0.0, _RISE_TOLERANCE, partial(largest_rise, wide=False), "linear_gfs",
           paper=PAPER),
-    Claim("linear-gfs-monotone", GFS, "It never rises on linear networks of width above one either, of which no paper "
-          "says so (largest relative rise)", "<=", 0.0, _RISE_TOLERANCE, partial(largest_rise, wide=True), "linear_gfs",
-          rising_runs, PAPER),
-    Claim("linear-gfs-ends-below", GFS, "It ends at most at 2/eta all the same (in units of 2/eta)", "<=", 1.0, 0.0,
-          largest_final_gfs, "linear_gfs", paper=PAPER),
+    Claim("linear-gfs-monotone", GFS, "The GFS sharpness never rises by more than the errors of the flows on "
+          "linear networks of width above one either, of which no paper says so (largest relative rise)",
+          "<=", 0.0, _RISE_TOLERANCE, partial(largest_rise, wide=True), "linear_gfs", rising_runs, PAPER),
+    Claim("linear-gfs-ends-below", GFS, "On linear networks the GFS sharpness ends at most at 2/eta (in its units)",
+          "<=", 1.0, 0.0, largest_final_gfs, "linear_gfs", paper=PAPER),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Linear networks of any depth and widths at large step sizes (Craciun and others, arXiv 2402.13108).
+"""Linear networks of any depth and widths at large step sizes (Crăciun and Ghoshdastidar, arXiv 2402.13108).
 
 Derived here, as of that paper only the abstract is at hand.
 

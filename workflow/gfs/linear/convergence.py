@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
 from gfs.linear import cases
@@ -33,7 +33,7 @@ MINIMUM, SADDLE, DIVERGED, BOUNDED = "minimum", "saddle", "diverged", "bounded"
 
 
 def outcomes(
-    network: LinearNetwork, starts: Floats, rates: Floats, *, gradient: float, quiet: int, steps: int
+    network: LinearNetwork, starts: Floats, rates: Floats, *, gradient: float, quiet: int, steps: ArrayLike
 ) -> NDArray[np.str_]:
     """Run gradient descent from each row of ``starts`` and say what becomes of it.
 
@@ -42,7 +42,7 @@ def outcomes(
         rates: the step size of each, shape (n,).
         gradient, quiet: a run has converged if no entry of the gradient is above ``gradient`` for ``quiet`` steps in
             succession: an iterate that only passes near an unstable minimum leaves it again.
-        steps: taken at most.
+        steps: taken at most, of all runs or of each, shape (n,).
 
     Returns:
         ``minimum`` (converged to a global minimiser), ``saddle`` (to another critical point), ``diverged``, or
@@ -53,15 +53,17 @@ def outcomes(
     layers = [np.moveaxis(layer, 0, -1).copy() for layer in network.layers(starts)]
     eta = np.asarray(rates, dtype=np.float64)
     still = np.zeros(len(row), dtype=np.int64)
+    allowed = np.broadcast_to(np.asarray(steps), row.shape)
+    last = int(allowed.max(initial=0))
     correlation = network.targets @ network.inputs.T / network.samples
     with np.errstate(over="ignore", invalid="ignore"):
-        for step in range(1, steps + 1):
+        for step in range(1, last + 1):
             slopes = _gradients(layers, network.covariance, correlation)
             largest = np.max([np.abs(slope).max(axis=(0, 1)) for slope in slopes], axis=0)
             still = np.where(largest <= gradient, still + 1, 0)
             for layer, slope in zip(layers, slopes, strict=True):
                 layer -= eta * slope
-            if step % _ROUND and step < steps:
+            if step % _ROUND and step < last:
                 continue
             far = ~(np.max([np.abs(layer).max(axis=(0, 1)) for layer in layers], axis=0) <= _DIVERGED)
             converged = (still >= quiet) & ~far
@@ -70,8 +72,8 @@ def outcomes(
                 ended = network.flat([np.moveaxis(layer[..., converged], -1, 0) for layer in layers])
                 above = network.loss(ended) - network.least_loss > _AT_MINIMUM
                 found[row[converged]] = np.where(above, SADDLE, MINIMUM)
-            going = ~(far | converged)
-            row, eta, still = row[going], eta[going], still[going]
+            going = ~(far | converged) & (step < allowed)
+            row, eta, still, allowed = row[going], eta[going], still[going], allowed[going]
             layers = [layer[..., going] for layer in layers]
             if not len(row):
                 break
@@ -129,12 +131,9 @@ def table(settings: Mapping[str, Any]) -> pd.DataFrame:
         network = cases.diagonal_network(widths, settings["singular_values"])
         critical, searched = 2 / least_sharpness(network), 2 / search_least_sharpness(network, starts=1)
         starts = gaussian_starts(network, count, settings["deviation"], settings["seed"])
-        found = outcomes(
-            network,
-            np.tile(starts, (len(fractions), 1)),
-            np.repeat(fractions * critical, count),
-            **settings["stop"],
-        ).reshape(len(fractions), count)
+        stop = {**settings["stop"], "steps": np.repeat(_allowed(fractions, settings["stop"]["steps"]), count)}
+        rates = np.repeat(fractions * critical, count)
+        found = outcomes(network, np.tile(starts, (len(fractions), 1)), rates, **stop).reshape(len(fractions), count)
         for fraction, ends in zip(fractions, found, strict=True):
             counts = {kind: int(np.sum(ends == kind)) for kind in (MINIMUM, SADDLE, DIVERGED, BOUNDED)}
             converged = counts[MINIMUM] + counts[SADDLE]
@@ -155,6 +154,13 @@ def table(settings: Mapping[str, Any]) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _allowed(fractions: Floats, steps: int) -> NDArray[np.int64]:
+    """The steps allowed at fractions of the critical step size: just below it more, as the flattest minima contract by
+    ``1 - fraction`` a step at the least; all runs there end, or are given up, alike."""
+    below = np.where(fractions < 1, 1 - fractions, 1.0)
+    return np.ceil(steps * np.maximum(1.0, 0.1 / below)).astype(np.int64)
 
 
 def gaussian_starts(network: LinearNetwork, count: int, deviation: float, seed: int) -> Floats:

@@ -16,7 +16,7 @@ units can have directions that W_j is fed nothing along (outside the range of ``
 after it (the kernel of ``A_j``). A weight from the first to the second changes neither the product nor any ``A_i`` or
 ``B_i``, nor, where the residual is orthogonal to the inputs, the Hessian: it may be as large as one likes. So stable
 minima are then no bounded set at any step size at which there are some. The abstract, all of the paper that is at hand,
-says that they are; it must have an assumption on the widths that it does not name.
+says that they are, and names no assumption on the widths.
 
 What lies between the two cases is not settled here.
 """
