@@ -85,3 +85,32 @@ def test_the_critical_step_is_not_half_as_large(shares):
     found = verdicts("linear_convergence", halved)
     assert {verdict for verdict, _ in found.values()} == {"fails"}
     assert "runs end at minima" in found["linear-convergence-none"][1]
+
+
+def test_a_preimage_that_is_missed_shows_in_the_area(monkeypatch):
+    settings = {"learning_rate": 0.5, "reach": 2.0, "targets": 60, "points": 1500}
+    assert verdicts("linear_preimages", gd_map.preimage_table(settings))["linear-map-area"][0] == "holds"
+    roots = gd_map._quintic_roots
+
+    def without_one(targets, eta):
+        found = roots(targets, eta)
+        found[:, 0] = float("nan")
+        return found
+
+    monkeypatch.setattr(gd_map, "_quintic_roots", without_one)
+    assert verdicts("linear_preimages", gd_map.preimage_table(settings))["linear-map-area"][0] == "fails"
+
+
+def test_another_exponent_of_the_smallest_sharpness_shows(monkeypatch):
+    settings = {
+        "networks": [[1, 1, 1], [2, 2, 2, 2]],
+        "singular_values": [0.8, 0.6],
+        "fractions": [0.5, 1.05],
+        "starts": 5,
+        "deviation": 1.0,
+        "seed": 0,
+        "stop": {"gradient": 1e-7, "quiet": 200, "steps": 500},
+    }
+    assert verdicts("linear_convergence", convergence.table(settings))["linear-critical-step"][0] == "holds"
+    monkeypatch.setattr(convergence, "least_sharpness", lambda network: network.depth * 0.8 ** (2 - 1 / network.depth))
+    assert verdicts("linear_convergence", convergence.table(settings))["linear-critical-step"][0] == "fails"
