@@ -32,7 +32,11 @@ apidoc_modules = [
 ]
 autodoc_member_order = "bysource"
 # Signatures name these as the code does, and not by what they stand for.
-autodoc_type_aliases = {name: name for name in ("Array", "ArrayLike", "Bools", "Config", "Floats", "Loss", "Product")}
+autodoc_type_aliases = {
+    name: name for name in ("Array", "ArrayLike", "Bools", "Config", "Descent", "Floats", "Integers", "Loss", "Product")
+}
+# A package that shows it too, under a shorter name, has a page of its own.
+autodoc_type_aliases["LinearNetwork"] = "gfs.linear.network.LinearNetwork"
 napoleon_use_ivar = True
 napoleon_attr_annotations = False
 
@@ -42,7 +46,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(collections|matplotlib|np|numpy|pandas|pathlib|pd|torch|tqdm)\..*"),
     (r"py:.*", "|".join([*autodoc_type_aliases, "NDArray", "Path", "tqdm", "TypeAliasForwardRef", "V"])),
     (r"py:.*", r"(dict|tuple)\[.*"),  # the first half of one that names an alias
-    (r"py:.*", r"gfs\.descent\.(V|Status)"),
+    (r"py:.*", r"gfs\.descent\.(V|Status|Descent)"),
 ]
 
 

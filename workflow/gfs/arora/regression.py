@@ -3,7 +3,7 @@ r"""Squared regression, ``f(x) = <u_+^2 - u_-^2, x>``: the limiting flows by pro
 The minima are ``X (u_+^2 - u_-^2) = y``: as many normal directions as samples, the rows of the Jacobian ``J = 2 [X
 diag(u_+), -X diag(u_-)]`` of the residuals. There the Hessian of ``L = |residuals|^2 / (2N)`` is ``J^T J / N``; with v
 the top eigenvector of ``J J^T`` (N x N) its largest eigenvalue is ``lambda_1 = |J^T v|^2 / N``, its eigenvector ``J^T
-v`` and, where ``lambda_1`` is simple,
+v`` and, where ``lambda_1`` is simple, ::
 
     d lambda_1 / d u_+ = (8/N) (X^T v)^2 u_+,    d lambda_1 / d u_- = (8/N) (X^T v)^2 u_-.
 """

@@ -6,7 +6,7 @@ At a minimum the Hessian is ``n n^T`` with ``n = 1/w`` (equation 4 of Kreisler e
     sqrt:        da_i/dtau = (p_i^2 - p_i M) / 4
     normalised:  da_i/dtau = (p_i^2 - p_i M) / (2 sum p),
 
-which keep ``sum_i a_i = 0``. At depth 2, ``w = (e^s, e^-s)``, with ``u = 2 s``:
+which keep ``sum_i a_i = 0``. At depth 2, ``w = (e^s, e^-s)``, with ``u = 2 s``::
 
     sqrt:        sinh u = sinh(u_0) exp(-tau / 2)
     normalised:  log tanh(|u|/2) + cosh u = log tanh(|u_0|/2) + cosh u_0 - tau / 2.

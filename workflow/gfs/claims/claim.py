@@ -36,7 +36,7 @@ class Claim:
         measure: computes the measured number from a table; NaN where the table has nothing to measure it by.
         table: the name of the table that ``measure`` takes.
         remark: says of the table what the number alone does not.
-        paper: whose statement it is, or next to whose it stands: a key of :data:`PAPERS`.
+        paper: whose statement it is, or next to whose it stands: a key of ``PAPERS``.
     """
 
     id: str

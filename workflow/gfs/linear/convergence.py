@@ -86,7 +86,7 @@ def _times(left: Floats, right: Floats) -> Floats:
 
 
 def _gradients(layers: Sequence[Floats], covariance: Floats, correlation: Floats) -> list[Floats]:
-    """The gradient of :class:`LinearNetwork` with the networks along the last axis."""
+    """The gradient of :class:`gfs.linear.network.LinearNetwork` with the networks along the last axis."""
     before = [layers[0]]  # B_2, ..., B_D, the product
     for layer in layers[1:]:
         before.append(_times(layer, before[-1]))

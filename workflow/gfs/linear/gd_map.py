@@ -72,7 +72,7 @@ def preimages(target: Floats, eta: float) -> Floats:
         target: shape (n, 2).
 
     Returns:
-        Shape (n, 5, 2): one to five points each, then NaN.
+        One to five points each, then NaN, of shape (n, 5, 2).
 
     >>> found = preimages(np.array([[0.0, 0.0]]), 0.5)[0]
     >>> np.sort(found[:, 0]).round(6).tolist()  # the origin, on each diagonal two

@@ -205,7 +205,7 @@ class LinearNetwork:
 
     @cached_property
     def rank(self) -> int:
-        """r, the largest rank that a product of the layers can have: the smallest width."""
+        """Return the largest rank that a product of the layers can have, the smallest width."""
         return min(self.widths)
 
     @cached_property

@@ -5,7 +5,7 @@ The loss is quadratic in each layer alone: along V in the place of W_j it curves
 ``X X^T / N`` (norms here are spectral). *Bounded*: at depth 2, where ``A_1 = W_2`` and ``B_2 = W_1``, each layer is
 at most c; and at any depth where all hidden widths are the rank of the best product M. There the factors in
 ``A_j B_{j+1} = M`` have full rank, so that ``W_j = B_{j+1} M^+ A_{j-1}``, and with the largest and smallest singular
-values s and m of M that are not zero:
+values s and m of M that are not zero::
 
     |B_j| <= (c/s) |B_{j+1}| <= s (c/s)^{D+1-j}     from |A_j| |B_j| <= c and |A_j| |B_{j+1}| >= s,
     |A_j| <= (c/s) |A_{j-1}| <= s (c/s)^j           likewise,
