@@ -206,14 +206,22 @@ def runs(config: Config, experiment: str) -> list[Run]:
     return found
 
 
+def figure_name(figure: str) -> str:
+    """Return what a figure is called among figures.
+
+    >>> [figure_name(figure) for figure in ("figure02", "figure_arora_flow")]
+    ['02', 'arora flow']
+    """
+    return figure.removeprefix("figure").replace("_", " ").strip()
+
+
 def figure_label(figure: str) -> str:
-    """Return a figure's name as it is read.
+    """Return what a figure is called in a text.
 
     >>> [figure_label(figure) for figure in ("figure02", "figure_arora_flow")]
     ['Figure 2', 'Figure arora flow']
     """
-    name = figure.removeprefix("figure").replace("_", " ").strip()
-    return f"Figure {int(name) if name.isdecimal() else name}"
+    return f"Figure {figure_name(figure).lstrip('0')}"
 
 
 def figure_experiments(config: Config, figure: str) -> list[str]:
@@ -397,11 +405,12 @@ def _unnamed_keys(value: Any, path: tuple[Any, ...] = ()) -> Iterator[str]:
 
 
 def _too_early_stops(config: Config) -> Iterator[str]:
-    for name, settings in config["experiments"].items():
+    followed = {f"experiments.{name}": settings for name, settings in config["experiments"].items()}
+    for place, settings in {**followed, "linear.gfs": config["linear"]["gfs"]}.items():
         if "flow" in settings and settings["stop"]["loss"] <= settings["flow"]["loss_tolerance"]:
             tolerance = settings["flow"]["loss_tolerance"]
             allowed = f"a loss above flow.loss_tolerance, {tolerance}; the last flows would end where they begin"
-            yield _problem(f"experiments.{name}.stop.loss", repr(settings["stop"]["loss"]), allowed)
+            yield _problem(f"{place}.stop.loss", repr(settings["stop"]["loss"]), allowed)
 
 
 def _overdetermined(config: Config) -> Iterator[str]:
@@ -424,12 +433,17 @@ def _uneven_starts(config: Config) -> Iterator[str]:
 
 
 def _empty_ranges(config: Config) -> Iterator[str]:
-    sections = {"plane": ("gfs_sharpness", "products"), "stable_set": ("products",)}
-    for section, keys in sections.items():
-        for key in keys:
-            low, high = config["scalar"][section][key]
-            if not low < high:
-                yield _problem(f"scalar.{section}.{key}", repr([low, high]), "a smaller number, then a larger one")
+    for place in (
+        "scalar.plane.gfs_sharpness",
+        "scalar.plane.products",
+        "scalar.stable_set.products",
+        "linear.gd_map.epsilon",
+        "linear.stable_minima.radius",
+        "linear.gfs.sharpness",
+    ):
+        low, high = variants.value_at(config, place)
+        if not low < high:
+            yield _problem(place, repr([low, high]), "a smaller number, then a larger one")
     plane = config["scalar"]["plane"]
     lowest, depth = plane["gfs_sharpness"][0] * 2 / plane["learning_rate"], len(plane["direction"])
     if not lowest > depth:
@@ -447,9 +461,6 @@ def _empty_ranges(config: Config) -> Iterator[str]:
 
 def _linear_networks_without_data(config: Config) -> Iterator[str]:
     for section, settings in config["linear"].items():
-        for key in ("epsilon", "radius", "sharpness"):
-            if key in settings and not settings[key][0] < settings[key][1]:
-                yield _problem(f"linear.{section}.{key}", repr(settings[key]), "a smaller number, then a larger one")
         for key in ("networks", "deficient"):
             for i, widths in enumerate(settings.get(key, [])):
                 where = f"linear.{section}.{key}[{i}]"
@@ -460,10 +471,6 @@ def _linear_networks_without_data(config: Config) -> Iterator[str]:
                 if widths[0] > settings.get("samples", widths[0]):
                     allowed = f"at most {settings['samples']} inputs, as many as linear.{section}.samples"
                     yield _problem(where, repr(widths), allowed)
-    gfs = config["linear"]["gfs"]
-    if gfs["stop"]["loss"] <= gfs["flow"]["loss_tolerance"]:
-        allowed = f"a loss above flow.loss_tolerance, {gfs['flow']['loss_tolerance']}"
-        yield _problem("linear.gfs.stop.loss", repr(gfs["stop"]["loss"]), allowed)
 
 
 def _other_learning_rates_than_the_plane_s(config: Config) -> Iterator[str]:
@@ -559,7 +566,7 @@ def _wrong_figures(config: Config) -> Iterator[str]:
         fitting = [
             name
             for name, settings in config["experiments"].items()
-            if settings["model"] == (model or settings["model"]) and settings.get("descent", "plain") in descents
+            if model in (None, settings["model"]) and settings.get("descent", "plain") in descents
         ]
         for experiment in figure_experiments(config, figure):
             if experiment not in fitting:

@@ -55,24 +55,26 @@ _MISSING = {
     "not finite": "flow not finite",
 }
 
-_PALETTE = sns.color_palette("colorblind")
-SHARPNESS_COLOUR = _PALETTE[0]
-GFS_COLOUR = _PALETTE[1]
+PALETTE = sns.color_palette("colorblind")
+SHARPNESS_COLOUR = PALETTE[0]
+GFS_COLOUR = PALETTE[1]
 THRESHOLD_LINE: Any = {"color": "black", "linestyle": (0, (4, 2)), "linewidth": 0.8}
-DESCENT_COLOUR = _PALETTE[0]
+DESCENT_COLOUR = PALETTE[0]
 GPGD_COLOUR = "0.6"
-ZHU_COLOUR = _PALETTE[2]
-INVARIANT_SET_COLOUR = _PALETTE[9]
-MONOTONE_COLOUR = _PALETTE[8]
-RISING_COLOUR = _PALETTE[3]
+ZHU_COLOUR = PALETTE[2]
+INVARIANT_SET_COLOUR = PALETTE[9]
+MONOTONE_COLOUR = PALETTE[8]
+RISING_COLOUR = PALETTE[3]
 DIVERGED_COLOUR = "0.88"
-CHAOTIC_COLOUR = _PALETTE[3]
+CHAOTIC_COLOUR = PALETTE[3]
 LOSS_COLOUR = "0.25"
 # Arora et al.'s methods: name, colour and, where colours mean step sizes, line.
 ARORA_METHODS: Any = {
-    "normalised": ("normalised GD", _PALETTE[0], "-"),
-    "sqrt": (r"GD on $\sqrt{L}$", _PALETTE[1], (0, (3, 1))),
+    "normalised": ("normalised GD", PALETTE[0], "-"),
+    "sqrt": (r"GD on $\sqrt{L}$", PALETTE[1], (0, (3, 1))),
 }
+# The problems that they are held against their limiting flows on.
+ARORA_MARKERS: Any = {"valley": "o", "scalar": "s", "regression": "^"}
 
 _STYLE: Any = {
     "font.size": 8,
@@ -300,15 +302,11 @@ def title(figure: Figure, run: pd.DataFrame) -> None:
     figure.suptitle(str(run["experiment"].iloc[0]).replace("-", " "), fontsize=8)
 
 
-# How the kinds of descent are called above a panel.
-DESCENTS = {descent: name for descent, (name, _, _) in ARORA_METHODS.items()}
-
-
 def descent_title(run: pd.DataFrame) -> str:
     """Return what a panel of a run under another descent than the plain one is called: model and descent, then eta."""
     descent = str(run["descent"].iloc[0])
     model = str(run["experiment"].iloc[0]).removeprefix("arora-").removesuffix(f"-{descent}")
-    return f"{_written_out(model)}, {DESCENTS[descent]}\n" rf"$\eta = {run['learning_rate'].iloc[0]:.2g}$"
+    return f"{_written_out(model)}, {ARORA_METHODS[descent][0]}\n" rf"$\eta = {run['learning_rate'].iloc[0]:.2g}$"
 
 
 def panel_letters(panels: Iterable[Axes]) -> None:

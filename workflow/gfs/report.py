@@ -12,14 +12,11 @@ from typing import Any
 
 from PIL import Image
 
-from gfs.claims.printing import Row, cell, measured, source
+from gfs.claims.printing import Row, cell, measured, shown
 from gfs.configuration import TITLES, figure_label
 
 # The width of the pictures on a page.
 _PIXELS = 1200
-
-# Columns that are shown otherwise than they are.
-_SHOWN = {"measured": measured, "source": source}
 
 _HEADER = ("statement", "expected", "here", "verdict")
 
@@ -143,8 +140,7 @@ def table(rows: Iterable[Row], columns: Mapping[str, str]) -> str:
 
 
 def _table_row(row: Row, columns: Mapping[str, str]) -> str:
-    shown = {name: _SHOWN.get(name, lambda row, name=name: cell(row[name]))(row) for name in columns}
-    cells = [f'<td title="{escape(columns[name])}">{escape(text)}</td>' for name, text in shown.items()]
+    cells = [f'<td title="{escape(heading)}">{escape(shown(row, name))}</td>' for name, heading in columns.items()]
     return f'<tr class="{escape(str(row.get("verdict", "")))}">{"".join(cells)}</tr>'
 
 

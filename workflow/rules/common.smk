@@ -162,8 +162,7 @@ def caption_of(figure):
 
 
 def labels_of(figure):
-    name = figure.removeprefix("figure").replace("_", " ").strip()
-    return {"figure": name, "shows": configuration.TITLES[figure]}
+    return {"figure": configuration.figure_name(figure), "shows": configuration.TITLES[figure]}
 
 
 def table_of(figure):

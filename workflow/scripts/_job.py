@@ -121,6 +121,18 @@ def read_table(paths: Any) -> tuple[list[str], Any]:
     return list(paths), pd.concat([files.read_table(path) for path in paths], ignore_index=True)
 
 
+def run_table(make: Callable[[Any], Any], snakemake: Any) -> None:
+    """Write the table that ``make`` makes of the rule's settings, its one parameter."""
+    from gfs import files, provenance
+
+    def main(snakemake: Any) -> None:
+        (settings,) = snakemake.params
+        record = provenance.recorder(settings)
+        files.write_table(snakemake.output.table, make(settings), record())
+
+    run(main, snakemake)
+
+
 def run_figure(draw: Callable[..., Any], snakemake: Any) -> None:
     """Save what ``draw`` makes of the rule's tables in all formats, and the numbers behind it.
 

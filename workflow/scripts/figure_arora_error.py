@@ -9,7 +9,6 @@ import _job
 from gfs import plotting
 from gfs.arora import summary
 
-MARKERS = {"valley": "o", "scalar": "s", "regression": "^"}
 NAMES = {"valley": "valley", "scalar": "scalar network", "regression": "regression"}
 LINE = {"markersize": 4, "linewidth": 0.8}
 GUIDE = {"color": "black", "linestyle": ":", "linewidth": 0.8}
@@ -32,7 +31,7 @@ def errors(axes, table):
     """The largest over the starts, with the observed order."""
     worst, orders = summary.over_starts(table, "error"), summary.orders(table, "error")
     handles = []
-    for problem, marker in MARKERS.items():
+    for problem, marker in plotting.ARORA_MARKERS.items():
         for descent, (_, colour, _) in plotting.ARORA_METHODS.items():
             chosen = worst[(worst["problem"] == problem) & (worst["descent"] == descent)]
             axes.loglog(chosen["learning_rate"], chosen["error"], marker=marker, color=colour, **LINE)

@@ -12,8 +12,6 @@ from gfs import plotting
 from gfs.claims.measures import largest_gfs_rise
 
 COLUMNS = 3
-MARKERS = {"valley": "o", "scalar": "s", "regression": "^"}
-COLOURS = {"normalised": plotting.SHARPNESS_COLOUR, "sqrt": plotting.GFS_COLOUR}
 
 
 def draw(table, rises):
@@ -47,13 +45,14 @@ def rise(run):
 
 def of_many_starts(axes, rises):
     """A point per run; those that never rise on the axis."""
-    places = [(problem, descent) for problem in MARKERS for descent in COLOURS]
+    places = [(problem, descent) for problem in plotting.ARORA_MARKERS for descent in plotting.ARORA_METHODS]
     for (problem, descent), runs in rises.groupby(["problem", "descent"]):
         shift = 1 + 0.03 * (places.index((problem, descent)) - (len(places) - 1) / 2)
-        points = {"marker": MARKERS[problem], "linestyle": "", "markersize": 3, "color": COLOURS[descent]}
+        name, colour, _ = plotting.ARORA_METHODS[descent]
+        points = {"marker": plotting.ARORA_MARKERS[problem], "linestyle": "", "markersize": 3, "color": colour}
         percent = 100 * runs["largest_rise"].clip(lower=0)
         axes.plot(runs["learning_rate"] * shift, percent, alpha=0.7, markeredgewidth=0, **points)
-        axes.plot([], [], label=f"{problem}, {plotting.DESCENTS[descent]}", **points)
+        axes.plot([], [], label=f"{problem}, {name}", **points)
     axes.set_xscale("log")
     axes.set_yscale("symlog", linthresh=1e-6)
     axes.set_ylim(-2e-7, 300 * max(rises["largest_rise"].max(), 1e-8))

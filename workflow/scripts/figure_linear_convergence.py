@@ -1,7 +1,6 @@
 """Rule figure_linear_convergence: the share of starts from which gradient descent converges, or stays bounded."""
 
 import matplotlib.pyplot as plt
-import seaborn as sns
 
 import _job
 from gfs import plotting
@@ -11,7 +10,7 @@ MARKERS = "osD^v<>"
 
 def draw(table):
     figure, (a, b) = plt.subplots(1, 2, figsize=(2 * plotting.COLUMN_WIDTH, 2.6), sharey=True)
-    for name, colour, marker in zip(table["network"].unique(), sns.color_palette("colorblind"), MARKERS, strict=False):
+    for name, colour, marker in zip(table["network"].unique(), plotting.PALETTE, MARKERS, strict=False):
         rows = table[table["network"] == name].sort_values("fraction")
         look = {"color": colour, "marker": marker, "markersize": 2.8}
         a.fill_between(rows["fraction"], rows["low"], rows["high"], color=colour, alpha=0.2, linewidth=0)

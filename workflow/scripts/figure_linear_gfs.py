@@ -2,7 +2,6 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
-import seaborn as sns
 
 import _job
 from gfs import plotting
@@ -10,7 +9,7 @@ from gfs import plotting
 
 def draw(table):
     figure, (a, b) = plt.subplots(1, 2, figsize=(2 * plotting.COLUMN_WIDTH, 2.6))
-    palette = sns.color_palette("colorblind")
+    palette = plotting.PALETTE
     styles = dict(zip(table["experiment"].unique(), [palette[i] for i in (0, 1, 2, 4, 3, 5)], strict=False))
     largest = 0.0
     for (name, _), run in table.groupby(["experiment", "run"], sort=False):

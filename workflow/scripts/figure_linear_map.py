@@ -2,7 +2,6 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
-import seaborn as sns
 from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 
@@ -25,7 +24,7 @@ def shares(axes, table):
     """A colour per network, dashes by the step size; a slope of one is what a hypersurface has."""
     several = table[~table["control"]]
     names, rates = several["network"].unique(), sorted(several["learning_rate"].unique())
-    for name, colour in zip(names, sns.color_palette("colorblind"), strict=False):
+    for name, colour in zip(names, plotting.PALETTE, strict=False):
         for rate, style in zip(rates, STYLES, strict=False):
             rows = several[(several["network"] == name) & (several["learning_rate"] == rate)]
             shown = rows[rows["share"] > 0]

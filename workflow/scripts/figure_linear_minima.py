@@ -2,7 +2,6 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
-import seaborn as sns
 
 import _job
 from gfs import plotting
@@ -15,7 +14,7 @@ def draw(ranks, norms):
     codimensions(a, ranks)
     names = norms["network"].unique()
     # Smaller from one to the next: where two agree both can be seen.
-    looks = zip(sns.color_palette("colorblind"), MARKERS, np.linspace(5.5, 2, len(names)), strict=False)
+    looks = zip(plotting.PALETTE, MARKERS, np.linspace(5.5, 2, len(names)), strict=False)
     styles = {
         name: {"color": colour, "marker": marker, "markersize": size}
         for name, (colour, marker, size) in zip(names, looks, strict=False)

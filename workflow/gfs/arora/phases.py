@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from gfs.arora.descending import Iterates, Run, descend
 from gfs.arora.problem import Problem, build
-from gfs.descent import Descent
+from gfs.descent import Descent, effective_learning_rate
 from gfs.errors import UserError
+from gfs.rises import above_least
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,7 +110,7 @@ def rises(name: str, settings: Mapping[str, Any], methods: Sequence[Descent] = M
     rows = []
     for (number, run), iterates in zip(runs, descend(problem, [run for _, run in runs]), strict=True):
         phi = problem.top(problem.gradient_flow_solution(iterates.weights))[0]
-        above = phi[1:] / np.minimum.accumulate(phi)[:-1] - 1
+        above = above_least(phi)
         at = int(np.argmax(above)) + 1
         row = {"problem": name, "descent": run.descent, "start": number, "learning_rate": run.learning_rate}
         row |= {"steps": len(above), "largest_rise": above[at - 1], "tau": at * run.learning_rate**2}
@@ -167,10 +168,12 @@ def _measured(problem: Problem, run: Run, iterates: Iterates) -> pd.DataFrame:
     solutions = problem.gradient_flow_solution(w)
     largest, eigenvectors = problem.top(solutions)
     sizes = np.linalg.norm(gradient, axis=1)
+    rates = [
+        effective_learning_rate(run.descent, run.learning_rate, *at) for at in zip(loss.tolist(), gradient, strict=True)
+    ]
     with np.errstate(invalid="ignore", divide="ignore"):
-        rates = {"plain": 1.0, "normalised": 1 / sizes, "sqrt": 1 / (2 * np.sqrt(loss))}[run.descent]
         cosines = np.abs(np.sum(gradient * eigenvectors, axis=1)) / sizes
-        edge = 1 / (run.learning_rate * rates * largest)
+        edge = 1 / (np.array(rates) * largest)
     flow = problem.limiting_flow(flowing, problem.gradient_flow_solution(run.start[None])[0], tau)
     after = (iterates.turn >= 0) & (run.kept >= iterates.turn)
     from_turn = np.full(len(w), np.nan)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gfs import scalar
-from gfs.arora.limiting_flow import integrate
+from gfs.arora.limiting_flow import integrate, velocity
 from gfs.descent import Descent
 
 Floats = NDArray[np.float64]
@@ -72,12 +72,8 @@ def log_velocity(descent: Descent, a: ArrayLike) -> Floats:
     """
     p = np.exp(-2 * np.asarray(a, dtype=np.float64))
     total = p.sum()
-    change = p * p - p * (p @ p / total)
-    if descent == "sqrt":
-        return change / 4
-    if descent == "normalised":
-        return change / (2 * total)
-    raise ValueError(f"there is no limiting flow of {descent!r} descent, only of 'normalised' and 'sqrt'")
+    # P grad lambda_1, over the weights.
+    return velocity(descent, total, -2 * (p * p - p * (p @ p / total)))
 
 
 def depth_two(descent: Descent, first: float, times: ArrayLike) -> Floats:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gfs.rises import above_least
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -104,7 +106,7 @@ def largest_rise(run: pd.DataFrame) -> float:
     values = run.loc[run["phase"] == 2, "gfs_sharpness"].to_numpy()
     if len(values) < 2 or not np.isfinite(values).all():
         return math.nan
-    return float(np.max(values[1:] / np.minimum.accumulate(values)[:-1])) - 1
+    return float(np.max(above_least(values)))
 
 
 def phase_one(run: pd.DataFrame) -> float:

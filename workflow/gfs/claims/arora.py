@@ -15,6 +15,7 @@ import pandas as pd
 
 from gfs.arora import summary
 from gfs.claims.claim import Claim
+from gfs.claims.measures import farthest_from
 
 # Radians from the top eigenvector; within it a direction of three dimensions drawn at random has a chance of 0.5 %.
 ALIGNED = 0.1
@@ -32,7 +33,7 @@ def order_of_error(table: pd.DataFrame) -> float:
 
 def drift_factor(table: pd.DataFrame, factor: float) -> float:
     """``factor`` times the rate of the drift in units of that of the flow with this factor; farthest from it."""
-    return _worst(table, lambda run: factor * summary.drift_rate(run), lambda found: _farthest(found, factor))
+    return _worst(table, lambda run: factor * summary.drift_rate(run), farthest_from(factor))
 
 
 def largest_rise(table: pd.DataFrame) -> float:
@@ -52,12 +53,12 @@ def order_of_angle(table: pd.DataFrame) -> float:
 
 def sharpness_at_edge(table: pd.DataFrame) -> float:
     """Harmonic mean of ``eta_t lambda_1`` over phase two, the farthest from 2, at the smallest step size."""
-    return _worst(table, lambda run: 1 / _two(run, "edge").mean(), lambda found: _farthest(found, 2.0))
+    return _worst(table, lambda run: 1 / _two(run, "edge").mean(), farthest_from(2.0))
 
 
 def phase_one(table: pd.DataFrame) -> float:
     """Length of phase one over that of gradient flow, the farthest from 1, at the smallest step size."""
-    return _worst(table, summary.phase_one, lambda found: _farthest(found, 1.0))
+    return _worst(table, summary.phase_one, farthest_from(1.0))
 
 
 def _two(run: pd.DataFrame, column: str) -> pd.Series:
@@ -69,10 +70,6 @@ def _worst(
 ) -> float:
     found = [value for _, value in summary.of_runs(summary.at_smallest_step(table), of_run)]
     return worst(found) if found and not np.isnan(found).any() else math.nan
-
-
-def _farthest(found: Iterable[float], expected: float) -> float:
-    return max(found, key=lambda value: abs(value - expected))
 
 
 def _least(values: pd.Series) -> float:

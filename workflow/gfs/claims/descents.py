@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from gfs.claims.claim import Claim
-from gfs.claims.measures import largest_gfs_rise
+from gfs.claims.measures import farthest_from, largest_gfs_rise, worst_run
 from gfs.claims.networks import each, largest_rise_beyond_error, rises_and_errors
 
 # Fewer estimates of the sharpness than this say nothing of a trend.
@@ -21,34 +21,38 @@ def mean_inverse_stableness(table: pd.DataFrame) -> float:
     At the edge of stability the iterates go to and fro across the minima: of two steps, one from each side, the mean is
     1 up to the curvature of the loss, while each by itself may be far from it. NaN with too few estimates.
     """
-    means = [float((run["threshold"] / run["sharpness"]).mean()) for run in _second_halves(table)]
-    return math.nan if any(map(math.isnan, means)) or not means else max(means, key=lambda mean: abs(mean - 1))
+    return worst_run(table, _mean_inverse_stableness, farthest_from(1.0))
 
 
 def trend_of_sharpness(table: pd.DataFrame) -> float:
     """Rank correlation of sharpness and iteration over the second half of a run, largest over the runs."""
-    trends = [float(run["sharpness"].corr(run["iteration"], method="spearman")) for run in _second_halves(table)]
-    return math.nan if any(map(math.isnan, trends)) or not trends else max(trends)
+    return worst_run(table, _trend_of_sharpness, max)
 
 
 def largest_share_of_gfs_left(table: pd.DataFrame) -> float:
-    """Last GFS sharpness over the first, largest over the runs."""
-    shares = [
-        float(run["gfs_sharpness"].dropna().iloc[-1] / run["gfs_sharpness"].dropna().iloc[0])
-        for run in _runs(table)
-        if run["gfs_sharpness"].notna().sum() > 1
-    ]
-    return max(shares) if shares else math.nan
+    """Last GFS sharpness over the first, largest over the runs; NaN if a run has fewer than two."""
+    return worst_run(table, _share_of_gfs_left, max)
 
 
-def _runs(table: pd.DataFrame) -> list[pd.DataFrame]:
-    return [run.sort_values("iteration") for _, run in table.groupby(["experiment", "run"], sort=False)]
+def _mean_inverse_stableness(run: pd.DataFrame) -> float:
+    half = _second_half(run)
+    return float((half["threshold"] / half["sharpness"]).mean())
 
 
-def _second_halves(table: pd.DataFrame) -> list[pd.DataFrame]:
-    halves = [run[run["iteration"] >= run["iteration"].max() / 2].dropna(subset="sharpness") for run in _runs(table)]
-    nothing = pd.DataFrame({"sharpness": [math.nan], "threshold": [math.nan], "iteration": [0]})
-    return [half if len(half) >= _LEAST else nothing for half in halves]
+def _trend_of_sharpness(run: pd.DataFrame) -> float:
+    half = _second_half(run)
+    return float(half["sharpness"].corr(half["iteration"], method="spearman"))
+
+
+def _share_of_gfs_left(run: pd.DataFrame) -> float:
+    found = run["gfs_sharpness"].dropna()
+    return float(found.iloc[-1] / found.iloc[0]) if len(found) > 1 else math.nan
+
+
+def _second_half(run: pd.DataFrame) -> pd.DataFrame:
+    """Return the estimates of the sharpness in the second half of a run; none if they are too few."""
+    half = run[run["iteration"] >= run["iteration"].max() / 2].dropna(subset="sharpness")
+    return half if len(half) >= _LEAST else half.iloc[:0]
 
 
 def of_networks(measure: Callable[[pd.DataFrame], float]) -> Callable[[pd.DataFrame], float]:

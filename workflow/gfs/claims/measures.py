@@ -6,11 +6,13 @@ NaN: the table has nothing to judge by.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from gfs.rises import above_least
 
 Floats = NDArray[np.float64]
 
@@ -20,58 +22,58 @@ _LEAST_AT_EDGE = 10
 
 def largest_gfs_rise(table: pd.DataFrame) -> float:
     """Largest ``phi(t) / min_{s<t} phi(s) - 1`` over the checkpoints of all runs: a creeping rise adds up."""
-    return _worst(table, _largest_gfs_rise, max)
+    return worst_run(table, _largest_gfs_rise, max)
 
 
 def share_of_gfs_decreases(table: pd.DataFrame) -> float:
     """Share of consecutive checkpoints between which phi falls, smallest over the runs."""
-    return _worst(table, _share_of_gfs_decreases, min)
+    return worst_run(table, _share_of_gfs_decreases, min)
 
 
 def largest_final_gfs(table: pd.DataFrame) -> float:
     """Last phi in units of 2/eta, largest over the runs; infinite if a run diverged."""
-    return _worst(table, _final_gfs, max)
+    return worst_run(table, _final_gfs, max)
 
 
 def farthest_final_gfs(table: pd.DataFrame) -> float:
     """Last phi in units of 2/eta, the farthest from 1 over the runs; infinite if a run diverged."""
-    return _worst(table, _final_gfs, _farthest_from_one)
+    return worst_run(table, _final_gfs, farthest_from(1.0))
 
 
 def smallest_initial_gfs(table: pd.DataFrame) -> float:
     """First phi in units of 2/eta, smallest over the runs."""
-    return _worst(table, lambda run: _gfs(run)[0] / _threshold(run), min)
+    return worst_run(table, lambda run: _gfs(run)[0] / _threshold(run), min)
 
 
 def gfs_change_before_crossing(table: pd.DataFrame) -> float:
     """Relative change of phi until the sharpness first exceeds 2/eta, largest over the runs; NaN if it never does or
     does so at the start."""
-    return _worst(table, _change_before_crossing, max)
+    return worst_run(table, _change_before_crossing, max)
 
 
 def share_of_loss_increases(table: pd.DataFrame) -> float:
     """Share of steps since the sharpness first exceeded 2/eta that raise the loss, smallest over the runs."""
-    return _worst(table, _share_of_loss_increases, min)
+    return worst_run(table, _share_of_loss_increases, min)
 
 
 def loss_reduction(table: pd.DataFrame) -> float:
     """Last loss over the largest on the way, largest over the runs; infinite if a run diverged."""
-    return _worst(table, lambda run: _unless_diverged(run, run["loss"].iloc[-1] / run["loss"].max()), max)
+    return worst_run(table, lambda run: _unless_diverged(run, run["loss"].iloc[-1] / run["loss"].max()), max)
 
 
 def final_gap_of_sharpnesses(table: pd.DataFrame) -> float:
     """``|sharpness - phi| / phi`` at the last iterate, largest over the runs."""
-    return _worst(table, lambda run: abs(run["sharpness"].iloc[-1] / run["gfs_sharpness"].iloc[-1] - 1), max)
+    return worst_run(table, lambda run: abs(run["sharpness"].iloc[-1] / run["gfs_sharpness"].iloc[-1] - 1), max)
 
 
 def largest_final_sharpness(table: pd.DataFrame) -> float:
     """Last sharpness in units of 2/eta, largest over the runs; infinite if a run diverged."""
-    return _worst(table, _final_sharpness, max)
+    return worst_run(table, _final_sharpness, max)
 
 
 def farthest_final_sharpness(table: pd.DataFrame) -> float:
     """Last sharpness in units of 2/eta, the farthest from 1 over the runs; infinite if a run diverged."""
-    return _worst(table, _final_sharpness, _farthest_from_one)
+    return worst_run(table, _final_sharpness, farthest_from(1.0))
 
 
 def correlation_of_decay(table: pd.DataFrame) -> float:
@@ -79,22 +81,24 @@ def correlation_of_decay(table: pd.DataFrame) -> float:
 
     It is -1 where the loss decays exponentially; NaN where phi never is there, or for too few iterates.
     """
-    return _worst(table, _correlation_of_decay, max)
+    return worst_run(table, _correlation_of_decay, max)
 
 
 def median_sharpness_at_edge(table: pd.DataFrame) -> float:
     """Median sharpness in units of 2/eta after it first exceeded 2/eta, the farthest from 1 over the runs."""
-    return _worst(table, _median_sharpness_at_edge, _farthest_from_one)
+    return worst_run(table, _median_sharpness_at_edge, farthest_from(1.0))
 
 
-def _worst(table: pd.DataFrame, of_run: Callable[[pd.DataFrame], float], worst: Callable[..., float]) -> float:
+def worst_run(table: pd.DataFrame, of_run: Callable[[pd.DataFrame], float], worst: Callable[..., float]) -> float:
+    """Return the worst of a number of each run, which ``of_run`` takes from its rows in order; NaN if any is."""
     runs = [run.sort_values("iteration") for _, run in table.groupby(["experiment", "run"])]
     values = [float(of_run(run)) for run in runs]
     return math.nan if not values or any(math.isnan(value) for value in values) else worst(values)
 
 
-def _farthest_from_one(values: list[float]) -> float:
-    return max(values, key=lambda value: abs(value - 1))
+def farthest_from(expected: float) -> Callable[[Iterable[float]], float]:
+    """Return what picks the value that is farthest from the expected one."""
+    return lambda values: max(values, key=lambda value: abs(value - expected))
 
 
 def _gfs(run: pd.DataFrame) -> Floats:
@@ -105,7 +109,7 @@ def _gfs(run: pd.DataFrame) -> Floats:
 
 def _largest_gfs_rise(run: pd.DataFrame) -> float:
     values = _gfs(run)
-    return float(np.max(values[1:] / np.minimum.accumulate(values)[:-1])) - 1
+    return float(np.max(above_least(values)))
 
 
 def _share_of_gfs_decreases(run: pd.DataFrame) -> float:

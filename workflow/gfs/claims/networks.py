@@ -18,6 +18,7 @@ from gfs.claims.measures import (
     share_of_loss_increases,
     smallest_initial_gfs,
 )
+from gfs.rises import above_least
 
 # With errors above this, a rise beyond them says nothing.
 _LARGEST_MEDIAN_ERROR = 0.1
@@ -37,7 +38,7 @@ def _rise_beyond_error(run: pd.DataFrame) -> float:
     phi, error = points["gfs_sharpness"].to_numpy(), points["gfs_error"].to_numpy()
     if len(phi) < 2 or not np.median(error / phi) <= _LARGEST_MEDIAN_ERROR:
         return math.nan
-    return float(np.max((phi - error)[1:] / np.minimum.accumulate(phi + error)[:-1])) - 1
+    return float(np.max(above_least(phi, error)))
 
 
 def each(measure: Callable[[pd.DataFrame], float]) -> Callable[[pd.DataFrame], str]:

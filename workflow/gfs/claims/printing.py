@@ -13,6 +13,19 @@ from gfs.files import write_text
 
 Row = Mapping[str, Any]
 
+# Of a page of claims, with their headings.
+_COLUMNS = {
+    "id": "id",
+    "figure": "from",
+    "statement": "statement",
+    "expected": "expected",
+    "measured": "measured",
+    "tolerance": "tolerance",
+    "verdict": "verdict",
+    "note": "note",
+    "source": "table",
+}
+
 _KINDS = {"Theorem": "theorems", "Lemma": "lemmas", "Equation": "equations"}
 _OTHERS = "other text"
 
@@ -26,13 +39,11 @@ def markdown(results: Sequence[Row]) -> str:
         "",
         _counted(results),
         "",
-        "| id | from | statement | expected | measured | tolerance | verdict | note | table |",
-        "|---|---|---|---|---|---|---|---|---|",
+        f"| {' | '.join(_COLUMNS.values())} |",
+        f"|{'---|' * len(_COLUMNS)}",
     ]
     for row in results:
-        cells = [row["id"], row["figure"], row["statement"], cell(row["expected"]), measured(row)]
-        cells += [cell(row["tolerance"]), row["verdict"], cell(row["note"]), source(row)]
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append("| " + " | ".join(shown(row, column) for column in _COLUMNS) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -70,6 +81,15 @@ def source(row: Row) -> str:
     if len(paths) > 1:
         return f"{paths[0].parent}/{{{','.join(path.stem for path in paths)}}}{paths[0].suffix}"
     return str(paths[0]) if paths else ""
+
+
+# Columns that are shown otherwise than they are.
+_SHOWN = {"measured": measured, "source": source}
+
+
+def shown(row: Row, column: str) -> str:
+    """Return what a table shows in a column of a claim."""
+    return _SHOWN[column](row) if column in _SHOWN else cell(row[column])
 
 
 def expected(row: Row) -> str:

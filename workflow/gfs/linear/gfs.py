@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gfs.curvature import Loss
-from gfs.descent import DIVERGED_LOSS
+from gfs.descent import gradient_descent
 from gfs.errors import UserError
 from gfs.flow import GFSSharpness, gfs_sharpness
 from gfs.linear import cases
@@ -92,20 +92,22 @@ def run(network: LinearNetwork, w: Floats, eta: float, settings: Mapping[str, An
     """
     import pandas as pd
 
-    loss, rows, iteration = torch_loss(network), [], 0
-    while True:
-        value = float(loss(torch.from_numpy(w)))
-        status = "running"
-        if value <= settings["stop"]["loss"]:
-            status = "converged"
-        elif not value <= DIVERGED_LOSS:
-            status = "diverged"
-        elif iteration >= settings["stop"]["iterations"]:
-            status = "out of iterations"
-        rows.append({"iteration": iteration, "loss": value, "status": status} | _measured(network, loss, w, settings))
-        if status != "running":
-            return pd.DataFrame(rows).assign(learning_rate=eta, threshold=2 / eta)
-        w, iteration = network.gd_step(w, eta), iteration + 1
+    loss = torch_loss(network)
+
+    def loss_and_gradient(w: Floats) -> tuple[float, Floats]:
+        with np.errstate(over="ignore", invalid="ignore"):  # of an iterate that has diverged
+            return float(loss(torch.from_numpy(w))), network.gradient(w)
+
+    stop = settings["stop"]
+    iterates = gradient_descent(
+        loss_and_gradient, w, eta, loss_tolerance=stop["loss"], max_iterations=stop["iterations"]
+    )
+    rows = [
+        {"iteration": iterate.iteration, "loss": iterate.loss, "status": iterate.status}
+        | _measured(network, loss, iterate.weights, settings)
+        for iterate in iterates
+    ]
+    return pd.DataFrame(rows).assign(learning_rate=eta, threshold=2 / eta)
 
 
 def _measured(network: LinearNetwork, loss: Loss, w: Floats, settings: Mapping[str, Any]) -> dict[str, Any]:
