@@ -110,3 +110,11 @@ def test_the_root_is_of_what_is_above_the_least_loss():
         for least in (0.0, 8.0)
     )
     np.testing.assert_allclose(lifted, plain, rtol=1e-9)
+
+
+@pytest.mark.parametrize("descent", ["normalised", "sqrt"])
+def test_there_is_no_step_from_a_minimum(descent):
+    settings = {"loss_tolerance": 0.0, "max_iterations": 2, "descent": descent, "least_loss": 1.0}
+    iterates = list(gradient_descent(lambda w: (float(w @ w) + 1.0, 2 * w), np.zeros(2), 0.1, **settings))
+    assert [i.weights.tolist() for i in iterates] == [[0.0, 0.0]] * 3
+    assert {i.learning_rate for i in iterates} == {0.0}

@@ -40,7 +40,7 @@ class Iterate(Generic[V]):
         weights: ``w``.
         loss: there.
         status: ``running`` or, for the last one, why the run ended.
-        learning_rate: the effective learning rate of the step from here, NaN where the loss is not finite.
+        learning_rate: the effective learning rate of the step from here: see :func:`effective_learning_rate`.
     """
 
     iteration: int
@@ -56,14 +56,14 @@ def effective_learning_rate(
     r"""Return the ``eta_t`` of a step ``w - eta_t grad L(w)``.
 
     It is ``eta`` (plain), ``eta / |grad L|`` (normalised) or ``eta / (2 sqrt(L - min L))`` (sqrt: ``grad sqrt(L - min
-    L) = grad L / (2 sqrt(L - min L))``); Arora et al. (2022). Where the gradient is zero, so is the normalised step:
+    L) = grad L / (2 sqrt(L - min L))``); Arora et al. (2022). Where the gradient of either is zero there is no step:
     the effective learning rate is then 0.
 
     Args:
         learning_rate: eta.
         loss: L.
         gradient: ``grad L``, a NumPy array or torch tensor of any shape, or a number.
-        least_loss: ``min L``; of sqrt alone: NaN unless L is above it.
+        least_loss: ``min L``, for sqrt alone: NaN where L is below it or not a number.
 
     >>> [effective_learning_rate(descent, 0.1, 4.0, 8.0) for descent in ("plain", "normalised", "sqrt")]
     [0.1, 0.0125, 0.025]
@@ -71,7 +71,10 @@ def effective_learning_rate(
     if descent == "plain":
         return learning_rate
     if descent == "sqrt":
-        return learning_rate / (2 * math.sqrt(loss - least_loss)) if loss > least_loss else math.nan
+        above = loss - least_loss
+        if not above > 0:
+            return 0.0 if above == 0 else math.nan
+        return learning_rate / (2 * math.sqrt(above))
     if descent != "normalised":
         raise ValueError(f"unknown descent {descent!r}: plain, normalised or sqrt")
     norm = _norm(gradient)
