@@ -67,7 +67,7 @@ def angles(axes, table):
     for descent, (_, colour, _) in plotting.ARORA_METHODS.items():
         run = smallest[(smallest["descent"] == descent) & (smallest["phase"] == 2)]
         axes.semilogy(run["tau"], run["angle"], ".", color=colour, markersize=2.5, markeredgewidth=0)
-    axes.set(xlabel=r"time $\tau = \eta^2 t$", ylabel="angle to the top eigenvector (rad)")
+    axes.set(xlabel=r"time $\tau = \eta^2 t$", ylabel="angle to top eigenvector (rad)")
 
 
 def median_angles(axes, table):
