@@ -416,31 +416,35 @@ def test_an_archive_draws_its_figures_again_without_training(finished, tmp_path)
     (folder,) = tmp_path.glob("gfs-sharpness-*-tiny-*")
     assert not list(folder.rglob("*.safetensors"))
 
-    def redraw(arguments, *variables):
+    def redraw(arguments=""):
         """Run the archive's own target, with this Python's Snakemake."""
         environment = {key: value for key, value in os.environ.items() if key != "MAKEFLAGS"}
-        command = [
-            "make",
-            "--old-file=.venv/installed",
-            f"SNAKEMAKE={sys.executable} -m snakemake",
-            "CORES=1",
-            "redraw",
-        ]
+        command = ["make", "--old-file=.venv/installed", f"SNAKEMAKE={sys.executable} -m snakemake", "CORES=2"]
         arguments = f"ARGS=--configfile tests/tiny.yaml {arguments}"
-        done = subprocess.run(
-            [*command, arguments, *variables], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        return subprocess.run(
+            [*command, "redraw", arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
 
-    planned = re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):$", redraw("--dry-run"), re.MULTILINE)
-    assert sorted(planned) == sorted([*FIGURES, "claims"])
-    drawn = [f"figures/figure09.{suffix}" for suffix in ("pdf", "png", "svg")]
-    for name in drawn:
-        (folder / name).unlink()
-    redraw("", "DRAWN=figure09")
-    for name in [*drawn, "results/figures/figure09.parquet"]:
+    planned = redraw("--dry-run")
+    assert set(re.findall(r"^(\w+) +1$", planned.stdout + planned.stderr, re.MULTILINE)) == {"redrawn", "total"}
+    drawn = [f"figures/{name}.{suffix}" for name in FIGURES for suffix in ("pdf", "png", "svg")]
+    drawn += [f"results/figures/{name}.parquet" for name in FIGURES]
+    shutil.rmtree(folder / "figures")
+    (folder / "results/claims.json").unlink()
+    done = redraw()
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in [*drawn, "results/claims.json", "results/claims.md"]:
         assert (folder / name).read_bytes() == (finished.folder / name).read_bytes()
+    # What can't be made is said, and nothing is lost by it.
+    table = folder / "results/linear/gfs.parquet"
+    table.write_bytes(table.read_bytes()[:-1])
+    (folder / "figures/figure01.svg").write_text("as before")
+    failed = redraw()
+    assert failed.returncode, failed.stdout + failed.stderr
+    assert "2 of 22 could not be made, so all is as before" in failed.stdout + failed.stderr
+    assert "figure_linear_gfs: error: cannot read results/linear/gfs.parquet" in failed.stdout + failed.stderr
+    assert (folder / "figures/figure01.svg").read_text() == "as before"
+    assert all((folder / name).is_file() for name in drawn)
 
 
 def test_divergence_is_recorded_and_drawn_not_a_crash(fresh, tmp_path):

@@ -224,9 +224,28 @@ def claim_tables():
     }
 
 
+# The rules that make what `all` asks for, from tables alone.
+DRAWN = [*configuration.FIGURES, "claims"]
+
+
+def rule_in_words(name):
+    """What a rule of these is given and makes, as another process can be told."""
+    made_by = getattr(rules, name)
+
+    def plain(files):
+        return {key: str(path) if isinstance(path, str) else [*map(str, path)] for key, path in files.items()}
+
+    return {
+        "input": plain(made_by.input),
+        "output": plain(made_by.output),
+        "params": dict(made_by.params.items()),
+        "log": [*map(str, made_by.log)],
+    }
+
+
 def reference_tables():
     """The tables that figures and claims are made from, by where they are kept."""
-    made_from = {path for name in [*configuration.FIGURES, "claims"] for path in getattr(rules, name).input}
+    made_from = {path for name in DRAWN for path in getattr(rules, name).input}
     tables = sorted(path for path in made_from if path.endswith(".parquet"))
     return {f"{REFERENCE}/{os.path.relpath(path, RESULTS)}": path for path in tables}
 
