@@ -171,3 +171,24 @@ def test_damaged_tables_and_figures_of_other_tables_are_refused(checkout):
     (checkout / "results/tables/one.parquet").write_bytes(b"PAR1")
     with pytest.raises(UserError, match=r"cannot read results/tables/one\.parquet"):
         written()
+
+
+def test_results_of_other_settings_are_refused_and_those_of_unknown_ones_named(checkout):
+    import pandas as pd
+
+    (run,) = configuration.runs(yaml_files.merged("config.yaml"), "scalar-depth4")
+    table = "results/tables/scalar-depth4.parquet"
+    kept = ("commit", "written", "wall_time_s", "versions")
+    record = {key: files.read_provenance("results/tables/one.parquet")[key] for key in kept}
+
+    def made(**changes):
+        runs = {"a/run.parquet": {"run": run.name, **run.parameters, **changes}}
+        files.write_table(table, pd.DataFrame({"x": [1.0]}), {**record, "parameters": {"runs": runs}})
+
+    made(stop={"loss": 0.5})
+    with pytest.raises(UserError, match=rf"{table} was made with lr0\.2: stop\.loss = 0\.5, .* has 1e-08"):
+        written()
+    made()
+    page = contents(written())[1]["ARCHIVE.md"].decode()
+    assert "`results/tables/one.parquet`" in page
+    assert table not in page

@@ -21,6 +21,7 @@ from typing import Any
 import pandas as pd
 
 import crate
+import made_with
 import mending
 from gfs import check, claims, configuration, files, yaml_files
 from gfs.configuration import Config
@@ -45,7 +46,8 @@ def write(folder: Path, config: Config, overlays: Sequence[str]) -> Path:
     """Write the archive into ``folder`` and return its path.
 
     Raises:
-        UserError: what is committed is not what is there, or results are missing, damaged or do not fit each other.
+        UserError: what is committed is not what is there, or results are missing, damaged, do not fit each other or
+            were made with other settings.
     """
     commit, time = committed()
     version = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
@@ -57,7 +59,9 @@ def write(folder: Path, config: Config, overlays: Sequence[str]) -> Path:
             raise UserError(f"{path} is not committed, so the archive would not have it; commit it")
     contents = {path: content for path, (content, _) in code.items() if content is not None} | results
     made_at = crate.commits(crate.records_of(contents, sorted(results)))
-    contents[README] = readme(name, commit, made_at, config, overlays).encode()
+    tables = [path for path in sorted(results) if path.endswith(".parquet") and not is_drawn(path, config)]
+    silent = made_with.check(config, tables)
+    contents[README] = readme(name, commit, made_at, config, overlays, silent).encode()
     record = crate.metadata(config, contents, sorted(results), overlays, commit, time, version)
     contents[crate.FILE] = (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode()
     contents[SUMS] = "".join(f"{crate.sha256(contents[path])}  {path}\n" for path in sorted(contents)).encode()
@@ -123,6 +127,11 @@ def made(config: Config) -> Iterator[str]:
     yield from (str(verdicts), str(_there(f"{results}/claims.md")))
 
 
+def is_drawn(path: str, config: Config) -> bool:
+    """Return whether a table has the numbers of a figure, made from the tables of the others."""
+    return Path(path).parent == Path(config["directories"]["results"], "figures")
+
+
 def judged(rows: Sequence[Mapping[str, Any]], scale: str) -> list[dict[str, Any]]:
     """Return the claims as they are judged from the tables that ``rows``, which were judged before, name."""
     sources = {row["id"]: row["source"] for row in rows}
@@ -150,8 +159,13 @@ def _with_record(path: str) -> Iterator[str]:
     yield from (path, str(files.sidecar(path)))
 
 
-def readme(name: str, commit: str, made_at: Sequence[str], config: Config, overlays: Sequence[str]) -> str:
-    """Return the page that says what is in the archive and how it is used."""
+def readme(
+    name: str, commit: str, made_at: Sequence[str], config: Config, overlays: Sequence[str], silent: Sequence[str]
+) -> str:
+    """Return the page that says what is in the archive and how it is used.
+
+    ``silent`` are the tables whose records have no settings that could be held against the configuration.
+    """
     arguments = f' ARGS="--configfile {" ".join(overlays)}"' if overlays else ""
     results, figures = config["directories"]["results"], config["directories"]["figures"]
     return "\n".join(
@@ -166,6 +180,10 @@ def readme(name: str, commit: str, made_at: Sequence[str], config: Config, overl
             f"- `{results}/`: the tables that they were made from, each with its record (`.json`); no checkpoints;",
             f"- `{SUMS}`: `sha256sum --check {SUMS}`;",
             f"- `{crate.FILE}`: what is here and what made it, as an RO-Crate.",
+            "",
+            f"By their records the tables were made with what {', '.join(['config.yaml', *overlays])} asks for"
+            + (", but for these, whose older records do not say:" if silent else "."),
+            *(f"`{table}`" for table in silent),
             "",
             "Draw all figures and judge all claims again from the tables, without any training:",
             "",
