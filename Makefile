@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 CORES ?= all
 SNAKEMAKE := .venv/bin/snakemake
-# For `make report`, `make resume` and `make test-faults`: arguments for Snakemake, or for pytest.
+# For `make report`, `make resume`, `make test-faults` and `make test-cluster`: arguments for Snakemake, or for pytest.
 ARGS ?=
 REFERENCE := results/reference
 # For `make agreement`: the tables to compare with the reference's.
@@ -58,9 +58,9 @@ install: .venv/installed
 	@touch $@
 	@command -v uv > /dev/null || echo "Installed. For 'uv run snakemake' in README.md write .venv/bin/snakemake."
 
-# One file a worker: the small pipeline run of tests/test_workflow.py is made once.
+# One file a worker: the small pipeline run of tests/test_workflow.py is made once, and first, for it takes longest.
 test: install
-	.venv/bin/python -m pytest -n auto --dist loadfile
+	.venv/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 # Processes killed at random, full disks, damaged files: some minutes. What needs root says so where there is none.
 test-faults: install
@@ -68,7 +68,7 @@ test-faults: install
 
 # On a SLURM that it starts and stops: as root, with Debian's packages (tests/cluster/install.sh). Else it says why not.
 test-cluster: install
-	.venv/bin/python -m pytest tests/cluster -n 0 -rs --durations=0 --durations-min=1
+	.venv/bin/python -m pytest tests/cluster -n 0 -rs --durations=0 --durations-min=1 $(ARGS)
 
 lint: install
 	.venv/bin/ruff check
@@ -103,7 +103,7 @@ archive: install
 # trained. If something can't be made, all stays as it was; `make redraw DRAWN=figure07` makes one thing by itself.
 DRAWN := redrawn
 redraw: install
-	$(SNAKEMAKE) --snakefile workflow/redraw.smk --cores $(CORES) --forceall $(ARGS) -- $(DRAWN)
+	$(SNAKEMAKE) --snakefile workflow/redraw.smk --cores $(CORES) --force $(ARGS) -- $(DRAWN)
 
 # What differs from the paper: docs/deviations.md, from the comments of the configuration and what was measured.
 deviations: install

@@ -4,14 +4,15 @@ import contextlib
 import io
 import multiprocessing
 import os
+import re
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from project import copy_project
+from project import TINY, copy_project
 
 # Longer than any dry run takes: a configuration that is not refused must be planned.
 SECONDS = 120
@@ -37,6 +38,21 @@ def dry_runs(make: Callable[[int], tuple[str, bytes, list[str]]], seeds: range, 
         ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (folder,)) as pool,
     ):
         yield from pool.map(_dry_run, [(make, seed) for seed in seeds], chunksize=1)
+
+
+def rules_planned(targets: Sequence[str], workers: int = 2) -> dict[str, set[str]]:
+    """Return the rules that each target of the small pipeline needs where nothing has been made."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (folder,)) as pool,
+    ):
+        planned = dict(zip(targets, pool.map(plan, [[str(TINY)]] * len(targets), targets, chunksize=1), strict=True))
+    for target, (done, printed) in planned.items():
+        assert done, f"{target}: {printed}"
+    return {
+        target: set(re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):$", printed, re.MULTILINE))
+        for target, (_, printed) in planned.items()
+    }
 
 
 def _begin(folder: str) -> None:
@@ -65,8 +81,8 @@ def _files() -> set[str]:
     return {str(path) for path in Path().rglob("*") if not any(part in kept for part in path.parts)}
 
 
-def plan(overlays: list[str]) -> tuple[bool, str]:
-    """Plan all targets in the working folder, as ``snakemake -n --configfile ...`` does; what it prints comes back."""
+def plan(overlays: list[str], target: str = "all") -> tuple[bool, str]:
+    """Plan a target in the working folder, as ``snakemake -n --configfile ...`` does; what it prints comes back."""
     from snakemake.api import SnakemakeApi
     from snakemake.settings import types
 
@@ -78,7 +94,7 @@ def plan(overlays: list[str]) -> tuple[bool, str]:
                 config_settings=types.ConfigSettings(configfiles=[Path(path) for path in overlays]),
                 snakefile=Path("Snakefile"),
             )
-            dag = workflow.dag(types.DAGSettings(targets={"all"}))
+            dag = workflow.dag(types.DAGSettings(targets={target}))
             dag.execute_workflow(executor="dryrun", execution_settings=types.ExecutionSettings(lock=False))
         except Exception as error:  # whatever it is, it is for the test to judge what is said of it
             api.print_exception(error)

@@ -14,6 +14,13 @@ from gfs import claims, configuration, files, yaml_files
 from gfs.claims import Claim
 from gfs.errors import UserError
 
+RECORD = {
+    "wall_time_s": 60.0,
+    "written": "2026-01-02T03:04:05+00:00",
+    "commit": "c0ffee",
+    "versions": {"numpy": "2.0"},
+}
+
 
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
@@ -23,22 +30,11 @@ def checkout(tmp_path, monkeypatch):
     folder = copy_project(tmp_path / "project").folder
     make_checkout(folder)
     monkeypatch.chdir(folder)
-    record = {
-        "wall_time_s": 60.0,
-        "written": "2026-01-02T03:04:05+00:00",
-        "commit": "c0ffee",
-        "versions": {"numpy": "2.0"},
-    }
-    table = "results/tables/one.parquet"
-    files.write_table(table, pd.DataFrame({"x": [1.0]}), {**record, "parameters": {}})
+    table = "results/other/one.parquet"
+    files.write_table(table, pd.DataFrame({"x": [1.0]}), {**RECORD, "parameters": {}})
     for name in yaml_files.read("config.yaml")["experiments"]:
-        files.write_table(f"results/tables/{name}.parquet", pd.DataFrame({"x": [1.0]}), {**record, "parameters": {}})
-    for figure in configuration.FIGURES:
-        drawn = {**record, "parameters": {"tables_sha256": {table: files.sha256(table)}}}
-        files.write_table(f"results/figures/{figure}.parquet", pd.DataFrame({"x": [2.0]}), drawn)
-        for suffix in archive.FORMATS:
-            with files.whole_file(f"figures/{figure}.{suffix}") as path:
-                path.write_text(f"{figure}.{suffix}")
+        files.write_table(f"results/tables/{name}.parquet", pd.DataFrame({"x": [1.0]}), {**RECORD, "parameters": {}})
+    draw()
     one = Claim("one", "1", "x is one", "=", 1.0, 0.0, lambda of: float(of["x"].max()), "one")
     monkeypatch.setattr("gfs.claims.CLAIMS", (one, Claim("none", "1", "Nothing measures it.")))
     judge()
@@ -47,8 +43,23 @@ def checkout(tmp_path, monkeypatch):
     return folder
 
 
+def draw(*overlays):
+    """Draw each figure from the one table and those of its experiments."""
+    import pandas as pd
+
+    config = yaml_files.merged("config.yaml", *overlays)
+    for figure in configuration.FIGURES:
+        shown = configuration.figure_experiments(config, figure) if figure in configuration.FIGURE_MODELS else []
+        tables = ["results/other/one.parquet", *(f"results/tables/{name}.parquet" for name in shown)]
+        drawn = {**RECORD, "parameters": {"tables_sha256": {table: files.sha256(table) for table in tables}}}
+        files.write_table(f"results/figures/{figure}.parquet", pd.DataFrame({"x": [2.0]}), drawn)
+        for suffix in archive.FORMATS:
+            with files.whole_file(f"figures/{figure}.{suffix}") as path:
+                path.write_text(f"{figure}.{suffix}")
+
+
 def judge(scale="default"):
-    table = "results/tables/one.parquet"
+    table = "results/other/one.parquet"
     rows = claims.evaluate(claims.CLAIMS, {"one": ([table], files.read_table(table))}, scale)
     files.write_json("results/claims.json", rows)
 
@@ -69,7 +80,7 @@ def test_it_has_code_lock_configuration_tables_figures_claims_and_their_checksum
     path = written()
     entries, read = contents(path)
     assert {"Snakefile", "config.yaml", "config/paper.yaml", "workflow/gfs/files.py", *BESIDE} <= set(read)
-    assert {"results/tables/one.parquet", "results/tables/one.json", "results/claims.json"} <= set(read)
+    assert {"results/other/one.parquet", "results/other/one.json", "results/claims.json"} <= set(read)
     for figure in configuration.FIGURES:
         assert {f"figures/{figure}.pdf", f"results/figures/{figure}.parquet"} <= set(read)
     assert "results/checkpoints.parquet" not in read
@@ -90,6 +101,7 @@ def test_the_same_results_give_the_same_bytes(checkout):
 
 
 def test_the_record_says_what_was_made_from_what(checkout):
+    draw("tests/tiny.yaml")
     judge("tiny")
     path = written("tests/tiny.yaml")
     assert "-tiny-" in path.name
@@ -143,7 +155,7 @@ def test_outside_a_checkout_there_is_none(checkout):
         written()
 
 
-@pytest.mark.parametrize("name", ["figures/figure05.svg", "results/tables/one.parquet", "results/claims.json"])
+@pytest.mark.parametrize("name", ["figures/figure05.svg", "results/other/one.parquet", "results/claims.json"])
 def test_what_is_missing_is_named(checkout, name):
     (checkout / name).unlink()
     with pytest.raises(UserError, match=f"{name}.*run snakemake first"):
@@ -163,13 +175,11 @@ def test_claims_of_another_table_and_of_another_scale_are_refused(checkout):
 def test_damaged_tables_and_figures_of_other_tables_are_refused(checkout):
     import pandas as pd
 
-    kept = ("parameters", "commit", "written", "wall_time_s", "versions")
-    record = {key: files.read_provenance("results/tables/one.parquet")[key] for key in kept}
-    files.write_table("results/tables/one.parquet", pd.DataFrame({"x": [3.0]}), record)
-    with pytest.raises(UserError, match=r"figure01 was drawn from another results/tables/one\.parquet"):
+    files.write_table("results/other/one.parquet", pd.DataFrame({"x": [3.0]}), {**RECORD, "parameters": {}})
+    with pytest.raises(UserError, match=r"figure01 was drawn from another results/other/one\.parquet"):
         written()
-    (checkout / "results/tables/one.parquet").write_bytes(b"PAR1")
-    with pytest.raises(UserError, match=r"cannot read results/tables/one\.parquet"):
+    (checkout / "results/other/one.parquet").write_bytes(b"PAR1")
+    with pytest.raises(UserError, match=r"cannot read results/other/one\.parquet"):
         written()
 
 
@@ -178,17 +188,19 @@ def test_results_of_other_settings_are_refused_and_those_of_unknown_ones_named(c
 
     (run,) = configuration.runs(yaml_files.merged("config.yaml"), "scalar-depth4")
     table = "results/tables/scalar-depth4.parquet"
-    kept = ("commit", "written", "wall_time_s", "versions")
-    record = {key: files.read_provenance("results/tables/one.parquet")[key] for key in kept}
 
     def made(**changes):
-        runs = {"a/run.parquet": {"run": run.name, **run.parameters, **changes}}
-        files.write_table(table, pd.DataFrame({"x": [1.0]}), {**record, "parameters": {"runs": runs}})
+        runs = {"a/run.parquet": {"run": run.name, "experiment": run.experiment, **run.parameters, **changes}}
+        files.write_table(table, pd.DataFrame({"x": [1.0]}), {**RECORD, "parameters": {"runs": runs}})
+        draw()
 
-    made(stop={"loss": 0.5})
+    made(stop={**run.parameters["stop"], "loss": 0.5})
     with pytest.raises(UserError, match=rf"{table} was made with lr0\.2: stop\.loss = 0\.5, .* has 1e-08"):
         written()
     made()
     page = contents(written())[1]["ARCHIVE.md"].decode()
-    assert "`results/tables/one.parquet`" in page
+    assert "\n- `results/other/one.parquet`\n" in page
     assert table not in page
+    draw("tests/tiny.yaml")
+    with pytest.raises(UserError, match=r"figure06 shows .*, the configuration has .* in it; run snakemake again"):
+        written()

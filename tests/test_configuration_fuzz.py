@@ -14,7 +14,7 @@ from gfs import configuration, yaml_files
 from gfs.configuration import ConfigurationError
 
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
-MUTATIONS = 200
+MUTATIONS = 60  # tests/faults has hundreds
 
 # What people type, and what YAML makes of it.
 VALUES = [
@@ -143,8 +143,8 @@ def assert_planned_or_refused(run):
 
 
 def test_mutated_configurations_are_planned_or_refused_by_snakemake():
-    """A sample; tests/faults has hundreds."""
-    found = [*dry_runs(mutated, range(40))]
+    """A sample, as above."""
+    found = [*dry_runs(mutated, range(30))]
     for run in found:
         assert_planned_or_refused(run)
-    assert 8 <= sum(run.planned for run in found) <= 32
+    assert 6 <= sum(run.planned for run in found) <= 24

@@ -1,10 +1,14 @@
 """Results that were made with other settings than the configuration's are told from those that were not."""
 
+import copy
+import json
+import shutil
+
 import pytest
 from project import ROOT
 
 import made_with
-from gfs import yaml_files
+from gfs import configuration, files, yaml_files
 from gfs.errors import UserError
 
 REFERENCE = ROOT / "results/reference"
@@ -25,44 +29,128 @@ def tables():
 def test_the_reference_results_are_what_their_configuration_asks_for(reference):
     silent = made_with.check(reference, tables())
     # Collected before records had settings; the last network was not.
-    assert {path.partition("tables/")[2].partition("-")[0] for path in silent} == {"fc", "vgg11", "resnet20"}
-    assert len(silent) == 7
+    networks = [path for path in silent if "/tables/" in path]
+    assert {path.partition("tables/")[2].partition("-")[0] for path in networks} == {"fc", "vgg11", "resnet20"}
+    assert len(networks) == 7
+    # It is not kept.
+    assert [path for path in silent if path not in networks] == ["results/reference/scalar/start.safetensors"]
+    for figure in configuration.FIGURES:
+        drawn_from = files.read_provenance(REFERENCE / f"figures/{figure}.parquet")["parameters"]["tables_sha256"]
+        made_with.check_shown(reference, figure, drawn_from)
+
+
+def leaves(value, place=()):
+    for key, inner in value.items():
+        if isinstance(inner, dict):
+            yield from leaves(inner, (*place, key))
+        else:
+            yield (*place, key)
+
+
+def changed(value):
+    """Another value of the same kind."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value * 2 + 1
+    if isinstance(value, str):
+        return value + "-more"
+    return [*value, changed(value[-1])]
+
+
+@pytest.mark.parametrize("section", ["scalar", "regression", "arora", "linear"])
+def test_each_setting_of_the_analyses_is_held(reference, section):
+    paths = tables()
+    for place in leaves(reference[section], (section,)):
+        if place[:2] == ("scalar", "start"):  # its record is not kept
+            continue
+        config = copy.deepcopy(reference)
+        parent = config
+        for key in place[:-1]:
+            parent = parent[key]
+        parent[place[-1]] = changed(parent[place[-1]])
+        if place[-1] == "data":
+            config["data"][parent["data"]] = config["data"]["gaussian"]
+        with pytest.raises(UserError, match="the configuration has"):
+            made_with.check(config, paths)
 
 
 @pytest.mark.parametrize(
-    ("table", "place", "key"),
+    ("table", "place"),
     [
-        ("tables/scalar-depth4", "experiments.scalar-depth4.stop", "loss"),
-        ("tables/resnet20-svhn", "experiments.resnet20-svhn", "channels"),
-        ("tables/resnet20-svhn", "data.svhn-fewest", "images"),
-        ("tables/regression", "experiments.regression", "initial_scale"),
-        ("runs/scalar-bifurcation/lr0.05/gpgd/orbits", "scalar.gpgd", None),
-        ("scalar/plane", "scalar.plane", "learning_rate"),
-        ("scalar/stable_set/products", "scalar.stable_set", None),
-        ("scalar/theorems/depth5", "scalar.theorems", "points"),
-        ("regression/runs/3", "regression.runs.stop", "loss"),
-        ("regression/scales", "data.gaussian", "deviation"),
-        ("arora/valley", "arora", "tau"),
-        ("arora/rises/scalar", "arora.scalar", "starts"),
-        ("linear/preimages", "linear.gd_map", "points"),
-        ("linear/convergence", "linear.convergence", None),
+        ("tables/scalar-depth4", "experiments.scalar-depth4.stop.loss"),
+        ("tables/resnet20-svhn", "experiments.resnet20-svhn.channels"),
+        ("tables/resnet20-svhn", "experiments.resnet20-svhn.flow.tolerance"),
+        ("tables/resnet20-svhn", "data.svhn-fewest.images"),
+        ("tables/regression", "experiments.regression.initial_scale"),
+        ("runs/scalar-bifurcation/lr0.05/gpgd/orbits", "scalar.gpgd.steps"),
+        ("scalar/theorems/depth5", "scalar.theorems.seed"),
+        ("regression/scales", "data.gaussian.deviation"),
     ],
 )
-def test_another_setting_is_named(reference, table, place, key):
+def test_another_setting_is_named(reference, table, place):
+    *parents, key = place.split(".")
     settings = reference
-    for part in place.split("."):
+    for part in parents:
         settings = settings[part]
-    key = key or min(name for name, value in settings.items() if isinstance(value, int | float))
-    assert key in settings
     path = f"results/reference/{table}.parquet"
-    assert made_with.check(reference, [path]) == []
-    was = settings[key]
-    settings[key] = was * 2
-    with pytest.raises(UserError, match=rf"^{path} was made with .*{key} = .*, the configuration has"):
+    settings[key] = changed(settings[key])
+    with pytest.raises(
+        UserError, match=rf"^{path} was made with .*{key} = .*, the configuration has .*; run snakemake"
+    ):
         made_with.check(reference, [path])
 
 
-def test_other_runs_are_named(reference):
+def test_a_setting_that_only_one_of_both_has_is_a_difference_but_where_a_file_lies(reference):
+    path = "results/reference/tables/resnet20-svhn.parquet"
+    reference["data"]["svhn-fewest"]["file"] = "elsewhere.npz"
+    with pytest.raises(UserError, match=r"data_set\.file = svhn\.npz, the configuration has elsewhere\.npz"):
+        made_with.check(reference, [path])
+    del reference["data"]["svhn-fewest"]["file"]
+    assert made_with.check(reference, [path]) == []
+    reference["data"]["svhn-fewest"]["skip"] = 200
+    with pytest.raises(UserError, match=r"data_set\.skip = nothing, the configuration has 200"):
+        made_with.check(reference, [path])
+
+
+def test_other_runs_seeds_and_depths_are_named(reference):
+    original = copy.deepcopy(reference)
     reference["experiments"]["scalar-depth4"]["learning_rates"] = [0.2, 0.3]
     with pytest.raises(UserError, match=r"has the runs lr0\.2, the configuration lr0\.2, lr0\.3"):
         made_with.check(reference, ["results/reference/tables/scalar-depth4.parquet"])
+    del reference["experiments"]["scalar-depth4"]
+    with pytest.raises(UserError, match=r"has the runs lr0\.2, the configuration none"):
+        made_with.check(reference, ["results/reference/tables/scalar-depth4.parquet"])
+    for section, key, value in (("runs", "seeds", 51), ("runs", "seeds", 49)):
+        config = copy.deepcopy(original)
+        config["regression"][section][key] = value
+        with pytest.raises(UserError, match="seeds"):
+            made_with.check(config, tables())
+    original["scalar"]["theorems"]["depths"] = [2, 3, 20]
+    with pytest.raises(UserError, match="depth"):
+        made_with.check(original, tables())
+
+
+def test_a_figure_of_other_experiments_is_named(reference):
+    with pytest.raises(UserError, match="figure08 shows scalar-pairs, the configuration has scalar-depth4 in it"):
+        made_with.check_shown(reference, "figure08", ["results/reference/tables/scalar-pairs.parquet"])
+
+
+def test_the_start_of_figure_9_is_held_where_its_record_is_kept(reference, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for suffix in ("parquet", "json"):
+        (tmp_path / "results/reference/tables").mkdir(parents=True, exist_ok=True)
+        shutil.copy2(REFERENCE / f"tables/scalar-high-loss.{suffix}", tmp_path / "results/reference/tables")
+    wanted = {stage: configuration.settings(reference, "scalar", stage) for stage in ("plane", "start")}
+    (tmp_path / "results/reference/scalar").mkdir()
+    files.write_record(tmp_path / "results/reference/scalar/start.json", {"parameters": json.loads(json.dumps(wanted))})
+    table = ["results/reference/tables/scalar-high-loss.parquet"]
+    assert made_with.check(reference, table) == []
+    reference["scalar"]["start"]["largest_final"] *= 2
+    with pytest.raises(UserError, match=r"start\.safetensors: start\.largest_final = "):
+        made_with.check(reference, table)
+
+
+def test_results_may_be_named_absolutely(reference):
+    reference["directories"]["results"] = str(ROOT / "results/reference")
+    assert len(made_with.check(reference, tables())) == 8

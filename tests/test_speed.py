@@ -1,12 +1,15 @@
 """The benchmarks compute what they time; how long that takes is no test."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from project import ROOT
 
 from gfs.scalar import gfs_sharpness
-from gfs.speed import networks, regression, scalar
+from gfs.speed import measuring, networks, regression, scalar
 
 PLANE = {
     "direction": [1.2, 0.7, -0.9, -1.0],
@@ -98,3 +101,25 @@ def test_what_others_take_in_units_of_ours():
     assert list(found["more_seconds"]) == [1, 6, 4]
     page = networks.markdown(table, [], pd.DataFrame(), "a machine")
     assert "| hardtanh | dopri5 | 0.01 | given up | 300 | 30 | 6 | 6 |" in page
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"), [(">= 5", "yes"), (">= 5.1", "no"), ("<= 4", "no"), ("< 20 s", "yes"), ("< 5", "no"), ("", "")]
+)
+def test_what_was_wanted_is_met_or_not(wanted, said):
+    row = {"what": "a ratio", "measured": 5.0, "unit": "times", "wanted": wanted}
+    assert measuring.page("x", "a machine", [row])[-2] == f"| a ratio | 5 times | {wanted} | {said} |"
+
+
+def test_what_cannot_be_judged_is_an_error():
+    with pytest.raises(ValueError, match="wanted '4': a comparison"):
+        measuring.met({"what": "x", "measured": 5.0, "unit": "", "wanted": "4"})
+
+
+@pytest.mark.parametrize("name", ["scalar", "regression", "networks"])
+def test_the_pages_kept_are_those_of_their_records(name):
+    rows = json.loads((ROOT / f"results/speed/{name}.json").read_text())["measured"]
+    page = (ROOT / f"results/speed/{name}.md").read_text()
+    for row in rows:
+        assert f"| {row['what']} | {row['measured']:.3g} {row['unit']} | " in page
+    assert page.count("| yes |") + page.count("| no |") == sum(bool(row["wanted"]) for row in rows)

@@ -100,13 +100,14 @@ def made(config: Config) -> Iterator[str]:
     """Yield the figures, the claims and every table that they were made from, each with the record beside it.
 
     Raises:
-        UserError: one is missing or damaged, or a figure was drawn, or the claims judged, from another table than is
-            there.
+        UserError: one is missing or damaged, a figure was drawn, or the claims judged, from another table than is
+            there, or it shows other experiments than the configuration's.
     """
     results, figures = config["directories"]["results"], config["directories"]["figures"]
     for figure in configuration.FIGURES:
         numbers = f"{results}/figures/{figure}.parquet"
         drawn_from = files.read_provenance(_there(numbers))["parameters"]["tables_sha256"]
+        made_with.check_shown(config, figure, drawn_from)
         for table, checksum in drawn_from.items():
             yield from _with_record(table)
             if files.sha256(table) != checksum:
@@ -164,7 +165,7 @@ def readme(
 ) -> str:
     """Return the page that says what is in the archive and how it is used.
 
-    ``silent`` are the tables whose records have no settings that could be held against the configuration.
+    ``silent`` is what no record says the settings of.
     """
     arguments = f' ARGS="--configfile {" ".join(overlays)}"' if overlays else ""
     results, figures = config["directories"]["results"], config["directories"]["figures"]
@@ -182,8 +183,8 @@ def readme(
             f"- `{crate.FILE}`: what is here and what made it, as an RO-Crate.",
             "",
             f"By their records the tables were made with what {', '.join(['config.yaml', *overlays])} asks for"
-            + (", but for these, whose older records do not say:" if silent else "."),
-            *(f"`{table}`" for table in silent),
+            + (", but for these, of which no record says it:" if silent else "."),
+            *(["", *(f"- `{table}`" for table in silent)] if silent else []),
             "",
             "Draw all figures and judge all claims again from the tables, without any training:",
             "",

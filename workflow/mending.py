@@ -26,10 +26,16 @@ def remember_command(arguments: Sequence[str] | None = None) -> None:
 
 def command(path: str | Path) -> str:
     """Return the user's own command with what makes it make ``path`` again; outside a workflow for all targets."""
-    words = [_working(word) for word in json.loads(os.environ.get(_COMMAND, '["snakemake"]')) if word not in _NO_WORK]
+    words = [_working(word) for word in _command() if word not in _NO_WORK]
     # What follows -- are targets, and --forcerun takes all words up to there.
     place = words.index("--") if "--" in words else len(words)
     return shlex.join([*words[:place], "--forcerun", str(path), *words[place:]])
+
+
+def _command() -> list[str]:
+    """Return the words of the user's own command."""
+    words: list[str] = json.loads(os.environ.get(_COMMAND, '["snakemake"]'))
+    return words
 
 
 def _working(word: str) -> str:
@@ -39,7 +45,11 @@ def _working(word: str) -> str:
 
 def message(error: UserError) -> str:
     """Return what to say of an error."""
-    return f"{error}; run: {command(error.made_with)}" if isinstance(error, UnreadableError) else str(error)
+    if not isinstance(error, UnreadableError):
+        return str(error)
+    if any(Path(word).name == "redraw.smk" for word in _command()):
+        return f"{error}; nothing is made from the start here: take it from the archive, or from version control, again"
+    return f"{error}; run: {command(error.made_with)}"
 
 
 def _as_typed(arguments: list[str]) -> list[str]:

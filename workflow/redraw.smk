@@ -5,22 +5,19 @@ min_version("9.20")
 
 
 include: "rules/common.smk"
+include: "rules/ending.smk"
 include: "rules/figures.smk"
 include: "rules/claims.smk"
 
 
-# All of it as one job: alone, each takes longer to start than to draw.
+# All of it as one job: alone, each takes longer to start than to draw. What it makes stays in Snakemake's books what the
+# rules of the figures and claims made, so it has no output of its own, and is done whenever it is asked for.
 rule redrawn:
     default_target: True
     input:
         [getattr(rules, name).input for name in DRAWN],
-    output:
-        # Not taken away before, and put back if it fails.
-        [update(str(path)) for name in DRAWN for path in getattr(rules, name).output],
     log:
         f"{LOGS}/redrawn.log",
-    benchmark:
-        f"{BENCHMARKS}/redrawn.tsv"
     conda:
         ENVIRONMENT
     threads: 4
@@ -30,8 +27,3 @@ rule redrawn:
         f"every figure into {FIGURES}, every claim into {RESULTS}/claims.md"
     script:
         "scripts/redrawn.py"
-
-
-# Asked for by name, or by file, one of them is a job of its own.
-for name in DRAWN:
-    workflow.ruleorder(name, "redrawn")

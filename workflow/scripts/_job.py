@@ -68,7 +68,7 @@ def _end(message: str, log: TextIO) -> None:
     sys.exit(1)
 
 
-def _end_with_the_workflow() -> None:
+def end_with_the_workflow() -> None:
     """End this process when the one that started it is gone.
 
     A job that outlives a workflow that was killed computes for nobody, beside the one that is started in its place.
@@ -107,7 +107,7 @@ def _is_snakemake(process: psutil.Process) -> bool:
 
 
 # Before the imports of the adapter, which take seconds.
-_end_with_the_workflow()
+end_with_the_workflow()
 
 
 def read_table(paths: Any) -> tuple[list[str], Any]:

@@ -1,7 +1,14 @@
 """Rule redrawn: the scripts of all figures and of the claims, in processes that have everything imported already."""
 
+import os
+
+# For each script, one of several at work; before numpy is imported.
+os.environ.update({name: "1" for name in os.environ if name.endswith("_NUM_THREADS")})
+
 import multiprocessing
 import runpy
+import shutil
+import sys
 from multiprocessing import connection
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,16 +20,52 @@ import _job
 from gfs import claims, plotting  # noqa: F401
 from gfs.errors import UserError
 
-# Each process begins as a copy of this one, imports included.
-FORK = multiprocessing.get_context("fork")
+# Each process begins as a copy of this one, imports included. Elsewhere libraries may not bear that.
+PROCESSES = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+
+# Beside the place of each file, where it is kept until all are made.
+STAGED = ".redrawn"
+
+
+class Named(SimpleNamespace):
+    """Files or parameters by name, as Snakemake gives them to a script."""
+
+    def items(self):
+        return vars(self).items()
 
 
 def main(snakemake):
     rules = snakemake.params.rules
-    ended = run_all(rules, snakemake.threads)
-    failed = [f"{name}: {said(code, rules[name])}" for name, code in ended.items() if code]
-    if failed:
-        raise UserError("\n".join([f"{len(failed)} of {len(ended)} could not be made, so all is as before", *failed]))
+    places = [Path(path) for rule in rules.values() for path in rule["output"].values()]
+    for rule in rules.values():
+        remove_log(rule)
+    try:
+        clear(places)
+        ended = run_all({name: staged(rule) for name, rule in rules.items()}, snakemake.threads)
+        failed = [f"{name}: {said(code, rules[name])}" for name, code in ended.items() if code]
+        if failed:
+            raise UserError(
+                "\n".join([f"{len(failed)} of {len(ended)} could not be made, so all is as before", *failed])
+            )
+        for place in places:
+            in_waiting(place).replace(place)
+    finally:
+        clear(places)
+
+
+def in_waiting(place):
+    """Where a file is until all are made."""
+    return place.parent / STAGED / place.name
+
+
+def staged(rule):
+    """The rule with its outputs there."""
+    return {**rule, "output": {key: str(in_waiting(Path(path))) for key, path in rule["output"].items()}}
+
+
+def clear(places):
+    for folder in {place.parent / STAGED for place in places}:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def run_all(rules, at_once):
@@ -32,7 +75,7 @@ def run_all(rules, at_once):
         while waiting and len(running) < at_once:
             # The most to read first, so that no long one is left for the end.
             name = waiting.pop()
-            process = FORK.Process(target=run_script, args=(name, rules[name]), name=name)
+            process = PROCESSES.Process(target=run_script, args=(name, rules[name]), name=name)
             process.start()
             running[process.sentinel] = process
         for sentinel in connection.wait(running):
@@ -48,19 +91,35 @@ def size(rule):
     return sum(Path(path).stat().st_size for path in paths)
 
 
+def remove_log(rule):
+    """Take away what an earlier run said."""
+    (log,) = rule["log"]
+    try:
+        Path(log).unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot write the log {log}: {error.strerror}; mend that and give the same command again"
+        ) from error
+
+
 def run_script(name, rule):
-    """Run a rule's script as Snakemake would."""
-    output, params = (SimpleNamespace(**rule[key]) for key in ("output", "params"))
-    given = SimpleNamespace(input=rule["input"], output=output, params=params, log=rule["log"])
-    runpy.run_path(str(Path(__file__).with_name(f"{name}.py")), {"snakemake": given})
+    """Run a rule's script with what Snakemake would tell it of files and parameters."""
+    _job.end_with_the_workflow()
+    given = {key: Named(**rule[key]) for key in ("input", "output", "params")}
+    script = Path(__file__).with_name(f"{name}.py")
+    runpy.run_path(str(script), {"snakemake": SimpleNamespace(**given, log=rule["log"])})
 
 
 def said(code, rule):
     """What a script that failed has to say: its log."""
-    log = Path(rule["log"][0])
-    words = log.read_text(encoding="utf-8").strip() if log.is_file() else ""
-    return words if code > 0 and words else f"ended by signal {-code}" if code < 0 else f"ended with {code}"
+    (log,) = rule["log"]
+    words = Path(log).read_text(encoding="utf-8").strip() if Path(log).is_file() else ""
+    return (
+        f"ended by signal {-code}"
+        if code < 0
+        else words or f"ended with {code} before it had a log, for the reason above"
+    )
 
 
-if "snakemake" in globals():
+if "snakemake" in globals() and __name__ == "__main__":
     _job.run(main, snakemake)

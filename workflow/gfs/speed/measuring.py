@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -33,8 +34,23 @@ def page(title: str, machine: str, rows: Sequence[Mapping[str, Any]]) -> list[st
         "Written by `make benchmark`; each ratio is between times of one run on one machine.",
         f"Machine: {machine}.",
         "",
-        "| what | measured | wanted |",
-        "|---|---|---|",
-        *(f"| {row['what']} | {row['measured']:.3g} {row['unit']} | {row['wanted']} |" for row in rows),
+        "| what | measured | wanted | met |",
+        "|---|---|---|---|",
+        *(f"| {row['what']} | {row['measured']:.3g} {row['unit']} | {row['wanted']} | {met(row)} |" for row in rows),
         "",
     ]
+
+
+def met(row: Mapping[str, Any]) -> str:
+    """Return ``yes`` or ``no``; nothing where nothing was wanted.
+
+    Raises:
+        ValueError: what was wanted is no comparison with a number.
+    """
+    if not row["wanted"]:
+        return ""
+    relation, _, limit = row["wanted"].partition(" ")
+    compare = {">=": operator.ge, "<=": operator.le, "<": operator.lt}.get(relation)
+    if compare is None:
+        raise ValueError(f"wanted {row['wanted']!r}: a comparison (>=, <=, <) and a number")
+    return "yes" if compare(row["measured"], float(limit.split()[0])) else "no"  # without its unit
