@@ -4,7 +4,6 @@ import contextlib
 import io
 import multiprocessing
 import os
-import re
 import signal
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from project import TINY, copy_project
+from project import TINY, copy_project, rules_in
 
 # Longer than any dry run takes: a configuration that is not refused must be planned.
 SECONDS = 120
@@ -49,10 +48,7 @@ def rules_planned(targets: Sequence[str], workers: int = 2) -> dict[str, set[str
         planned = dict(zip(targets, pool.map(plan, [[str(TINY)]] * len(targets), targets, chunksize=1), strict=True))
     for target, (done, printed) in planned.items():
         assert done, f"{target}: {printed}"
-    return {
-        target: set(re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):$", printed, re.MULTILINE))
-        for target, (_, printed) in planned.items()
-    }
+    return {target: rules_in(printed) for target, (_, printed) in planned.items()}
 
 
 def _begin(folder: str) -> None:

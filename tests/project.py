@@ -50,7 +50,12 @@ class Project:
         """Return the rules that a dry run would execute."""
         result = self.run("--dry-run", "--quiet", "host", "--configfile", str(TINY), *arguments)
         assert result.returncode == 0, result.stdout + result.stderr
-        return set(re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):$", result.stdout + result.stderr, re.MULTILINE))
+        return rules_in(result.stdout + result.stderr)
+
+
+def rules_in(printed: str) -> set[str]:
+    """Return the rules that a dry run has printed."""
+    return set(re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):$", printed, re.MULTILINE))
 
 
 def checksums(folder: Path, *suffixes: str) -> dict[str, str]:

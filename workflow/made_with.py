@@ -76,25 +76,24 @@ def _pairs(config: Config, table: str, record: Settings) -> Iterator[tuple[str, 
         case "linear", stage:
             yield "", recorded, configuration.settings(config, "linear", {"preimages": "gd_map"}.get(stage, stage))
         case "scalar", "theorems", _:
-            theorems = config["scalar"]["theorems"]
-            wanted = {**theorems, "depth": _one_of(recorded.get("depth"), theorems["depths"])}
-            del wanted["depths"]
-            yield "", {**recorded, "seed": record["seed"]}, wanted
+            # A table is of one depth; all of them together are held against those asked for below.
+            theorems = _without("depths", config["scalar"]["theorems"])
+            yield "", {**_without("depth", recorded), "seed": record["seed"]}, theorems
         case "scalar", stage, *_:
             yield "", recorded, configuration.settings(config, "scalar", stage)
         case "regression", stage, *_:
-            settings = configuration.settings(config, "regression", stage)
-            if stage == "runs":
-                settings["seeds"] = [_one_of(seed, range(settings["seeds"])) for seed in recorded.get("seeds", [])]
-            yield "", recorded, {**settings, "data_set": configuration.data_set(config, settings["data"])}
+            # As of depths: some seeds a table.
+            settings = _without("seeds", configuration.settings(config, "regression", stage))
+            data_set = configuration.data_set(config, settings["data"])
+            yield "", _without("seeds", recorded), {**settings, "data_set": data_set}
 
 
 def _stage(config: Config, table: str) -> tuple[str, ...]:
     return Path(os.path.relpath(table, config["directories"]["results"])).with_suffix("").parts
 
 
-def _one_of(value: Any, allowed: Any) -> Any:
-    return value if value in allowed else f"one of {', '.join(map(str, allowed))}"
+def _without(key: str, settings: Settings) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name != key}
 
 
 def _runs(

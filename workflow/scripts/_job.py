@@ -50,7 +50,7 @@ def _log(path: str) -> Iterator[TextIO]:
         # Line by line, so that it can be watched.
         log = Path(path).open("w", encoding="utf-8", buffering=1)  # noqa: SIM115 - closed below
     except OSError as error:
-        sys.exit(f"error: cannot write the log {path}: {error.strerror}; mend that and give the same command again")
+        sys.exit(f"error: {unwritable_log(path, error)}")
     try:
         yield log
     finally:
@@ -58,6 +58,11 @@ def _log(path: str) -> Iterator[TextIO]:
             log.close()
         except OSError as error:
             print(f"error: cannot write the log {path}: {error.strerror}", file=sys.__stderr__)
+
+
+def unwritable_log(path: str, error: OSError) -> str:
+    """Say that a log cannot be written, and why."""
+    return f"cannot write the log {path}: {error.strerror}; mend that and give the same command again"
 
 
 def _end(message: str, log: TextIO) -> None:

@@ -97,9 +97,7 @@ def remove_log(rule):
     try:
         Path(log).unlink(missing_ok=True)
     except OSError as error:
-        raise UserError(
-            f"cannot write the log {log}: {error.strerror}; mend that and give the same command again"
-        ) from error
+        raise UserError(_job.unwritable_log(log, error)) from error
 
 
 def run_script(name, rule):
@@ -113,12 +111,10 @@ def run_script(name, rule):
 def said(code, rule):
     """What a script that failed has to say: its log."""
     (log,) = rule["log"]
+    if code < 0:
+        return f"ended by signal {-code}"
     words = Path(log).read_text(encoding="utf-8").strip() if Path(log).is_file() else ""
-    return (
-        f"ended by signal {-code}"
-        if code < 0
-        else words or f"ended with {code} before it had a log, for the reason above"
-    )
+    return words or f"ended with {code} before it had a log, for the reason above"
 
 
 if "snakemake" in globals() and __name__ == "__main__":
