@@ -5,6 +5,7 @@ import torch
 
 from gfs import curvature, flow, networks
 from gfs.errors import UserError
+from gfs.networks.convolutional import pool_by_maximum
 
 
 def test_the_paper_s_network_has_the_parameters_of_its_layers():
@@ -73,16 +74,49 @@ def test_active_dropout_is_refused():
     networks.flat_loss(module.eval(), torch.randn(6, 3), torch.randn(6, 2))
 
 
-def test_parameter_counts_of_the_papers():
+def test_parameter_counts_of_the_repositories():
     counts = [
         sum(p.numel() for p in make(3, 10).parameters() if p.requires_grad)
-        for make in (networks.vgg11, networks.resnet20)
+        for make in (networks.vgg11_bn, networks.resnet20)
     ]
-    # Eight convolutions with bias and batch norm and a linear layer; He et al. round theirs to 0.27 million.
-    assert counts == [9_231_114, 269_722]
+    # Convolutions of VGG-11 with bias and batch norm, then 2 (512^2 + 512) + 5,130; of ResNet-20 without bias, and two
+    # batch norms of 16 and 32 channels in the shortcuts that He et al.'s 269,722 does not have.
+    assert counts == [9_756_426, 269_818]
 
 
-@pytest.mark.parametrize("make", [networks.vgg11, networks.resnet20])
+@pytest.mark.parametrize("make", [networks.vgg11_bn, networks.resnet20])
+def test_convolutions_start_with_variance_2_over_9_times_their_output_channels(make):
+    # As in both repositories: fan-out, so that the first convolution of 3 channels is not wider than others.
+    module = make(3, 10)
+    convolutions = [part for part in module.modules() if isinstance(part, torch.nn.Conv2d)]
+    assert len(convolutions) == {networks.vgg11_bn: 8, networks.resnet20: 19}[make]
+    for part in convolutions:
+        scaled = part.weight.detach().double() / (2 / (9 * part.out_channels)) ** 0.5
+        # Four standard errors of the mean and of the standard deviation of n normal numbers.
+        assert abs(scaled.mean()) < 4 / scaled.numel() ** 0.5
+        assert abs(scaled.std() - 1) < 4 / (2 * scaled.numel()) ** 0.5
+        if make is networks.vgg11_bn:
+            assert (part.bias == 0).all()
+        else:
+            assert part.bias is None
+
+
+def test_linear_layers_and_batch_norm_start_as_torch_has_them():
+    vgg, resnet = networks.vgg11_bn(3, 10), networks.resnet20(3, 10)
+    linear = [part for part in vgg if isinstance(part, torch.nn.Linear)]
+    assert [tuple(part.weight.shape) for part in linear] == [(512, 512), (512, 512), (10, 512)]
+    for part in (*linear, resnet[-1]):
+        bound = part.in_features**-0.5  # uniform in +- 1/sqrt(fan-in)
+        assert 0.99 * bound < part.weight.abs().max() <= bound
+        assert part.bias.abs().max() <= bound
+    assert not any(isinstance(part, torch.nn.modules.dropout._DropoutNd) for part in vgg.modules())
+    for part in vgg.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            assert (part.weight == 1).all()
+            assert (part.bias == 0).all()
+
+
+@pytest.mark.parametrize("make", [networks.vgg11_bn, networks.resnet20])
 @pytest.mark.parametrize("size", [8, 32])
 def test_convolutional_networks_take_small_and_large_images(make, size):
     inputs, targets = torch.randn(6, 1, size, size), torch.randn(6, 4)
@@ -91,22 +125,47 @@ def test_convolutional_networks_take_small_and_large_images(make, size):
     loss, flat = networks.flat_loss(module, inputs, targets)
     # Batch norm's statistics are those of the batch, every time: the loss is a function of the weights alone.
     assert torch.equal(loss(flat), loss(flat))
-    point = flat.clone().requires_grad_(True)
+    # Away from the start, where what stands before a batch norm of weight zero has no gradient.
+    point = (flat + 0.1 * torch.randn_like(flat)).requires_grad_(True)
     (gradient,) = torch.autograd.grad(loss(point), point)
     # Where an image is one pixel, only the middle of each filter sees it.
     assert (gradient != 0).float().mean() > (0.5 if size == 32 else 0.2)
 
 
-def test_the_residual_block_adds_its_shortcut():
-    module = networks.resnet20(1, 4, channels=2)
-    block = module[6]  # the first of the second stage: halves the image, doubles the channels
-    for parameter in block.residual[4].parameters():
-        torch.nn.init.zeros_(parameter)
+def test_each_block_of_the_resnet_is_its_shortcut_at_the_start():
+    module = networks.resnet20(1, 4, channels=4)
+    blocks = [part for part in module if hasattr(part, "residual")]
+    assert [index for index, block in enumerate(blocks) if block.shortcut_norm is not None] == [3, 6]
+    assert len(blocks) == 9
+    assert all((block.residual[-1].weight == 0).all() for block in blocks)
+    x = torch.rand(3, 4, 8, 8)  # as after ReLU
+    torch.testing.assert_close(blocks[0](x), x, rtol=0, atol=0)
+    # One that halves the image: every second pixel, normalised by the batch, zeros behind.
+    out = blocks[3](x)
+    assert out.shape == (3, 8, 4, 4)
+    kept = x[:, :, ::2, ::2]
+    mean, variance = kept.mean((0, 2, 3), keepdim=True), kept.var((0, 2, 3), keepdim=True, unbiased=False)
+    torch.testing.assert_close(out[:, :4], torch.relu((kept - mean) / torch.sqrt(variance + 1e-5)))
+    assert (out[:, 4:] == 0).all()
+
+
+def test_a_block_of_the_resnet_adds_its_residual():
+    block = networks.resnet20(1, 4, channels=2)[6]
     x = torch.rand(3, 2, 8, 8)
-    out = block(x)
-    assert out.shape == (3, 4, 4, 4)
-    torch.testing.assert_close(out[:, 1:3], x[:, :, ::2, ::2])
-    assert (out[:, [0, 3]] == 0).all()
+    torch.nn.init.ones_(block.residual[-1].weight)
+    shortcut = torch.nn.functional.pad(block.shortcut_norm(x[:, :, ::2, ::2]), (0, 0, 0, 0, 0, 2))
+    torch.testing.assert_close(block(x), torch.relu(shortcut + block.residual(x)))
+    assert not torch.allclose(block(x), torch.relu(shortcut))
+
+
+@pytest.mark.parametrize("size", [8, 7])
+def test_pooling_by_maximum_is_torch_s_with_the_same_gradient_after_relu(size):
+    x = torch.relu(torch.randn(4, 3, size, size, generator=torch.Generator().manual_seed(0)))
+    x.requires_grad_(True)  # zeros, whose ties the two share out differently, are three in eight windows
+    ours, theirs = (pool(torch.relu(x)) for pool in (pool_by_maximum, lambda x: torch.nn.functional.max_pool2d(x, 2)))
+    assert torch.equal(ours, theirs)
+    gradients = [torch.autograd.grad((pooled**3).sum(), x)[0] for pooled in (ours, theirs)]
+    torch.testing.assert_close(*gradients, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("count", [7, 30])

@@ -70,7 +70,7 @@ FIGURES = tuple(TITLES)
 # What an architecture needs to be told; an overlay that chooses another leaves what it does not need, unused.
 _ARCHITECTURES = {
     "fully_connected": ("activation", "widths"),
-    "vgg11": ("channels",),
+    "vgg11_bn": ("channels",),
     "resnet20": ("channels",),
     "custom": ("factory", "options"),
 }

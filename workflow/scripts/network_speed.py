@@ -9,7 +9,7 @@ from gfs import files, plotting, provenance
 from gfs.speed import networks
 
 FULLY_CONNECTED = {"architecture": "fully_connected", "widths": (200, 200), "images": 50, "learning_rate": 0.05}
-VGG11 = {"architecture": "vgg11", "channels": 8, "images": 50, "learning_rate": 0.02}
+VGG11 = {"architecture": "vgg11_bn", "channels": 8, "images": 50, "learning_rate": 0.02}
 RESNET20 = {"architecture": "resnet20", "channels": 8, "images": 50, "learning_rate": 0.01}
 # Early in training the flows of networks with batch norm cross so many kinks that no two methods agree to a percent.
 CASES = {

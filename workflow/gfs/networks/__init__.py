@@ -1,7 +1,7 @@
 """The networks of Section 4.2 as losses of a flat parameter vector (Appendix B.4)."""
 
 from gfs.networks.build import build
-from gfs.networks.convolutional import resnet20, vgg11
+from gfs.networks.convolutional import resnet20, vgg11_bn
 from gfs.networks.fully_connected import ACTIVATIONS, fully_connected, in_span_of_inputs
 from gfs.networks.losses import flat_loss, mean_squared_error
 
@@ -13,5 +13,5 @@ __all__ = [
     "in_span_of_inputs",
     "mean_squared_error",
     "resnet20",
-    "vgg11",
+    "vgg11_bn",
 ]

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from gfs import plugins
 from gfs.errors import UserError
-from gfs.networks.convolutional import resnet20, vgg11
+from gfs.networks.convolutional import resnet20, vgg11_bn
 from gfs.networks.fully_connected import fully_connected, in_span_of_inputs
 
-_CONVOLUTIONAL = {"vgg11": vgg11, "resnet20": resnet20}
+_CONVOLUTIONAL = {"vgg11_bn": vgg11_bn, "resnet20": resnet20}
 
 
 def build(parameters: Mapping[str, Any], inputs: Tensor, targets: Tensor) -> tuple[nn.Module, Tensor]:
@@ -20,8 +20,8 @@ def build(parameters: Mapping[str, Any], inputs: Tensor, targets: Tensor) -> tup
 
     Args:
         parameters: ``architecture``, ``seed``, and what the architecture needs: ``widths`` and ``activation``
-            (fully_connected), ``channels`` (vgg11, resnet20), or ``factory`` and ``options`` (custom): a function of a
-            user's own, called as ``factory(inputs, targets, seed=seed, **options)``, that returns a torch module.
+            (fully_connected), ``channels`` (vgg11_bn, resnet20), or ``factory`` and ``options`` (custom): a function of
+            a user's own, called as ``factory(inputs, targets, seed=seed, **options)``, that returns a torch module.
         inputs: shape (N, C, H, W), or as a user's own data have it.
         targets: shape (N, K).
 
