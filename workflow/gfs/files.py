@@ -191,6 +191,15 @@ def check(path: str | Path) -> None:
         raise ValueError(f"its checksum is not the one in {sidecar(path).name}, so it is not what was written")
 
 
+def is_whole(path: str | Path) -> bool:
+    """Return whether a table or tensor file is there and is what was written."""
+    try:
+        check(path)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def unreadable(path: str | Path, reason: object) -> UnreadableError:
     """Return the error that names a file which cannot be used."""
     path = Path(path)

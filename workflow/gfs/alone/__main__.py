@@ -6,6 +6,7 @@ import argparse
 import difflib
 import math
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -82,6 +83,8 @@ class _Session:
         self._works = [
             Work(run, self._results, execution["device"], batch, self._clock, self._collect) for run in self.runs
         ]
+        for run in self.runs:
+            self._collect(run, if_stale=True)
         kept = _FOR_AGREEMENT * self._clock.left if self._agreement and math.isfinite(self._clock.left) else 0.0
         with self._clock.reserving(kept):
             schedule.advance(self._works, self._clock)
@@ -110,18 +113,24 @@ class _Session:
             self._differences.append(difference)
             print(difference.in_words(), flush=True)
 
-    def _collect(self, run: Run) -> None:
-        """Write the table of an experiment, of its runs that there are tables of."""
+    def _collect(self, run: Run, *, if_stale: bool = False) -> None:
+        """Write the table of an experiment, of its runs that have one; ``if_stale``: only if those are others now."""
         from gfs import stages
 
         runs = configuration.runs(self._config, run.experiment)
         tables = {each.name: self._results / "runs" / run.experiment / each.name / "run.parquet" for each in runs}
-        there = {name: path for name, path in tables.items() if path.exists()}
+        # One that was just being written when a process was killed is written anew when its run's turn comes.
+        there = {name: path for name, path in tables.items() if files.is_whole(path)}
+        table = self._results / "tables" / f"{run.experiment}.parquet"
+        checksums = {name: files.sha256(path) for name, path in there.items()}
+        if if_stale and (not there or _recorded(table, "run_tables_sha256") == checksums):
+            return
         beside = {
+            "run_tables_sha256": checksums,
             "of_runs": {name: _of_run(files.read_provenance(path)) for name, path in there.items()},
             "missing_runs": [name for name in tables if name not in there],
         }
-        stages.collect([*there.values()], self._results / "tables" / f"{run.experiment}.parquet", beside=beside)
+        stages.collect([*there.values()], table, beside=beside)
 
     def report(self) -> None:
         """Print what each run has and what it cost, and keep it with the comparison in ``alone.json``."""
@@ -143,6 +152,10 @@ class _Session:
             "hardware": provenance.hardware(),
         }
         files.write_record(self._results / "alone.json", content)
+
+
+def _recorded(table: Path, key: str) -> Any:
+    return files.read_provenance(table).get(key) if files.is_whole(table) else None
 
 
 def _of_run(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -241,3 +254,5 @@ if __name__ == "__main__":
         sys.exit(main(sys.argv[1:]))
     except UserError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:  # before there was anything to finish
+        sys.exit(128 + signal.SIGINT)

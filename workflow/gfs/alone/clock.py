@@ -100,11 +100,16 @@ class Clock:
         if self._signal is not None:
             raise Stopped(self._signal)
 
-    def watching(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a function that looks at the clock first."""
+    def watching(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """Return a loss that looks at the clock first, and again whenever it is differentiated.
 
-        def watched(*arguments: Any) -> Any:
+        A Hessian-vector product does so without another call of the loss.
+        """
+
+        def watched(w: Any) -> Any:
             self.check()
-            return function(*arguments)
+            if getattr(w, "requires_grad", False):
+                w.register_hook(lambda gradient: self.check())
+            return function(w)
 
         return watched

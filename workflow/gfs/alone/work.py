@@ -84,8 +84,8 @@ class Work:
 
     @property
     def done(self) -> bool:
-        """Whether every point is known."""
-        return self.trained and self.table.exists() and not self.missing()
+        """Whether every point is known, and the table has it."""
+        return self.trained and not self.missing() and self._table_is_whole()
 
     def files(self) -> list[Path]:
         """The checkpoint files, those of an unfinished training so far."""
@@ -134,6 +134,8 @@ class Work:
             expected = self._costs().expected(path.name)
             if 0 < left >= expected:
                 progress |= self._follow(path, max(left, _PATIENCE * expected))
+        if self.trained and not self.missing() and not self._table_is_whole():
+            self.collect()  # a process was killed before it came to that
         return progress
 
     def _train(self, seconds: float) -> bool:
@@ -207,7 +209,7 @@ class Work:
 
     def summary(self) -> dict[str, Any]:
         """Return what the record of the run's table says, without looking further: nothing where there is none."""
-        record = files.read_provenance(self.table) if self.table.exists() else {}
+        record = files.read_provenance(self.table) if files.is_whole(self.table) else {}
         kept = {key: record.get(key) for key in ("trained", "gfs_points")}
         return {**kept, "cost": self.costs.record() if self.costs else record.get("cost")}
 
@@ -249,11 +251,18 @@ class Work:
         return recorded == stages.checkpoint_checksums(checkpoints)
 
     def _usable(self, table: Path, parameters: Mapping[str, Any]) -> bool:
-        try:
-            files.check(table)
-        except (OSError, ValueError):
+        return files.is_whole(table) and without_places(files.read_provenance(table)["parameters"]) == without_places(
+            parameters
+        )
+
+    def _table_is_whole(self) -> bool:
+        """Whether the run's table has every point, of these settings."""
+        # Without checkpoints, as where training diverged at once, nothing says how flows would have been followed.
+        parameters = self.run.parameters if self.files() else self.run.training_parameters
+        if not self._usable(self.table, {**parameters, **self.run.labels}):
             return False
-        return without_places(files.read_provenance(table)["parameters"]) == without_places(parameters)
+        record = files.read_provenance(self.table)
+        return record.get("trained") is True and record["gfs_points"]["missing"] == []
 
     def _join(self, listed: list[Path], known: Mapping[str, object]) -> None:
         """Join the points of each batch of which all are known, as the rule ``gfs_sharpness`` writes them."""
