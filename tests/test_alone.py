@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -250,8 +251,10 @@ def test_a_process_that_is_ended_leaves_what_it_finished_and_goes_on(here, tmp_p
 
 def test_three_seconds_are_three_seconds_and_leave_a_table(alone, tmp_path):
     """A flow that would take hours is left when the time is up; the training before it took a moment."""
-    import torch  # noqa: F401 - imported before the clock runs
+    import torch
 
+    # What torch imports for the first product takes seconds, in which nobody looks at the clock.
+    hessian_vector_product(lambda w: w.prod(), torch.ones(2))(torch.ones(2))
     endless = overlay(tmp_path, flow={"method": "rk4", "loss_tolerance": 1e-25, "max_gradients": 10**9})
     began = time.monotonic()
     assert alone("--minutes", 0.05, overlays=[endless]) == 0
@@ -266,17 +269,17 @@ def test_three_seconds_are_three_seconds_and_leave_a_table(alone, tmp_path):
     assert table["status"].iloc[-1] == "converged"
 
 
-@pytest.fixture
-def partial(alone, monkeypatch, tmp_path, done):
-    """Tables of runs that were left: within the flows for one folder, within training for another."""
-    with monkeypatch.context() as patched:
-        Ticking(patched)
-        # Some 50 gradients of training and their sharpness, then flows of hundreds.
-        assert alone("--minutes", 12 / 60, output=tmp_path / "flows") == 0
-    with monkeypatch.context() as patched:
-        Ticking(patched)
-        assert alone("--minutes", 1 / 60, output=tmp_path / "training") == 0
-    return tmp_path
+@pytest.fixture(scope="module")
+def partial(here, tmp_path_factory):
+    """Tables of runs that were left: within the flows in one folder, within training in another."""
+    folder = tmp_path_factory.mktemp("partial")
+    # Some 50 gradients of training with their sharpness, then flows of hundreds, a tick each.
+    for left, ticks in (("flows", 1200), ("training", 100)):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.chdir(ROOT)
+            ticking = Ticking(patched)
+            assert main(arguments(here, folder / left, "--minutes", ticks * ticking.tick / 60)) == 0
+    return folder
 
 
 def test_a_table_without_its_later_points_is_a_table(partial, done, table_of_rules, capsys):
@@ -307,10 +310,11 @@ def test_a_table_of_a_training_that_waits_is_the_beginning_of_the_whole(partial,
 
 
 @pytest.mark.parametrize("left", ["flows", "training"])
-def test_what_was_left_is_finished_to_the_same_rows(partial, alone, table_of_rules, left):
-    assert alone(output=partial / left) == 0
-    same_rows(partial / left / f"tables/{FC}.parquet", table_of_rules)
-    resumed = files.read_provenance(partial / left / RUN / "trajectory.parquet")["resumed_at"]
+def test_what_was_left_is_finished_to_the_same_rows(partial, alone, table_of_rules, tmp_path, left):
+    shutil.copytree(partial / left, tmp_path / "out")
+    assert alone() == 0
+    same_rows(tmp_path / f"out/tables/{FC}.parquet", table_of_rules)
+    resumed = files.read_provenance(tmp_path / "out" / RUN / "trajectory.parquet")["resumed_at"]
     assert bool(resumed) == (left == "training")
 
 
@@ -409,6 +413,7 @@ def test_local_files_stand_in_for_downloads(here):
         (["--minutes", "nan"], [FC], "--minutes must be positive"),
         ([], ["scalar-high-loss"], "only Snakemake makes"),
         (["--data-file", "digits=nowhere.npz"], [FC], "which is not there"),
+        (["--pack", str(ROOT)], [FC], "--pack takes the name of a file"),
     ],
 )
 def test_what_cannot_be_is_said(alone, more, experiments, said):
@@ -443,10 +448,21 @@ def test_the_archive_is_small_and_goes_on_elsewhere(done, here, alone, tmp_path)
     same_rows(output / f"tables/{FC}.parquet", files.read_table(done[0] / f"tables/{FC}.parquet"))
 
 
-def test_an_archive_is_whole_or_not_there(tmp_path):
+def test_an_archive_is_whole_or_not_there(tmp_path, monkeypatch):
     (tmp_path / "results").mkdir()
+    (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write"):
-        packing.pack(tmp_path / "results", tmp_path / "results/.." / ("x" * 300 + ".tar.gz"))
+        packing.pack(tmp_path / "results", tmp_path / "file/sub/packed.tar.gz")
+    # One that was there stays where the next cannot be finished.
+    packed = tmp_path / "packed.tar.gz"
+    packing.pack(tmp_path / "results", packed)
+    before = packed.read_bytes()
+    (tmp_path / "results/a.json").touch()
+    monkeypatch.setattr(tarfile.TarFile, "add", lambda *given: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        packing.pack(tmp_path / "results", packed)
+    assert packed.read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {"results", "file", "packed.tar.gz"}
 
 
 def test_snakemake_takes_the_folder_for_its_own_and_finishes_what_is_missing(fresh, here, alone):
@@ -517,7 +533,6 @@ def test_whenever_it_is_left_the_order_has_no_large_gap(count):
     assert sorted(found) == list(range(count))
     for taken in range(2, count):
         gaps = np.diff(sorted(found[:taken]))
-        # Two to one, and one more where a gap is odd.
         assert gaps.max() <= 2 * gaps.min() + 1
 
 

@@ -96,6 +96,19 @@ def test_an_unfinished_flow_is_not_passed_over():
     assert verdicts(table)["network-gfs-monotone"] == "not attempted"
 
 
+def test_a_run_that_was_left_before_its_end_says_nothing_of_the_end():
+    """Neither where the flows of the last checkpoints were not followed, nor where training was broken off."""
+    flows = good_run()
+    flows.loc[flows["iteration"] > 40, ["gfs_sharpness", "gfs_status"]] = [np.nan, None]
+    assert measures.smallest_initial_gfs(flows) == pytest.approx(1.3, rel=1e-3)
+    assert np.isnan(measures.largest_final_gfs(flows))
+    assert measures.largest_final_sharpness(flows) == pytest.approx(0.999)
+    training = good_run().iloc[:40]
+    for measure in (measures.largest_final_gfs, measures.largest_final_sharpness, measures.loss_reduction):
+        assert np.isnan(measure(training))
+        assert np.isfinite(measure(good_run()))
+
+
 def test_the_worst_run_counts():
     bad = good_run("b")
     bad.loc[60, "gfs_sharpness"] = 20.0

@@ -40,6 +40,8 @@ def main(arguments: Sequence[str]) -> int:
     given = _parser().parse_args(arguments)
     if not given.minutes > 0:
         raise UserError(f"--minutes must be positive, found {given.minutes:g}")
+    if given.pack and given.pack.is_dir():
+        raise UserError(f"--pack takes the name of a file, such as results.tar.gz; {given.pack} is a folder")
     seconds = 60 * given.minutes
     clock = Clock(seconds - min(_KEPT * seconds, _KEPT_SECONDS) if math.isfinite(seconds) else math.inf)
     config = _configuration(given)
@@ -48,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     with clock.listening(), locks.held(results / ".alone.lock", f"{results} is worked on", seconds=10):
         status = 0
         session = _Session(config, _runs(config, given.experiments), clock, agreement=given.agreement)
-        print(f"{len(session.runs)} runs into {results}, {threads} threads", flush=True)
+        print(f"into {results}; runs: {len(session.runs)}, threads: {threads}", flush=True)
         try:
             session.run()
         except Stopped as stopped:
@@ -253,6 +255,10 @@ if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
     except UserError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        if error.errno not in files.DISK_ERRORS:
+            raise
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:  # before there was anything to finish
         sys.exit(128 + signal.SIGINT)

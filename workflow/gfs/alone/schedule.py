@@ -45,7 +45,8 @@ def advance(works: Sequence[Work], clock: Clock) -> None:
             try:
                 progress |= work.advance(max(clock.left, 0.0) / shares, all_for_training=last_round)
             finally:
-                work.release()
+                if len(waiting) > 1:  # making it anew can take long
+                    work.release()
         if not waiting or (last_round and not progress):
             return
         last_round = not progress

@@ -181,7 +181,8 @@ class Work:
             self._join(listed, known)
         else:
             found = self._so_far()
-            if found is None:
+            # One that was brought from another machine without its checkpoints has more.
+            if found is None or self.summary()["trained"]:
                 return
             files.write_table(self._partial, found[0], self._training_job().record())
         stages.collect_run(

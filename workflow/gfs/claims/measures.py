@@ -122,11 +122,14 @@ def _threshold(run: pd.DataFrame) -> float:
 
 
 def _unless_diverged(run: pd.DataFrame, value: float) -> float:
-    return math.inf if run["status"].iloc[-1] == "diverged" else value
+    """``value``; infinite of a run that diverged, NaN of one whose training was left before its end."""
+    return {"diverged": math.inf, "running": math.nan}.get(run["status"].iloc[-1], value)
 
 
 def _final_gfs(run: pd.DataFrame) -> float:
-    return _unless_diverged(run, _gfs(run)[-1] / _threshold(run))
+    # Where the time did not suffice for all flows (gfs.alone), the last that was followed says nothing of the end.
+    followed = pd.notna(run["gfs_status"].iloc[-1])
+    return _unless_diverged(run, _gfs(run)[-1] / _threshold(run) if followed else math.nan)
 
 
 def _final_sharpness(run: pd.DataFrame) -> float:
