@@ -256,7 +256,7 @@ def test_shipped_configurations_are_valid(config, name):
 
 @pytest.mark.parametrize("name", ["config.yaml", "config/paper.yaml"])
 def test_every_value_says_where_it_comes_from(name):
-    """Each key with a value has a comment above it that begins with [text], [open] or [ours]."""
+    """Each key with a value has a comment above it that begins with [text], [named: SOURCE], [open] or [ours]."""
     comment: list[str] = []
     unmarked = []
     for line in (ROOT / name).read_text().splitlines():
@@ -265,7 +265,7 @@ def test_every_value_says_where_it_comes_from(name):
             comment.append(stripped)
         else:
             if re.match(r"[\w-]+: [^\s&]", stripped) and not (
-                comment and re.search(r"\[(text|open|ours)\]", comment[0])
+                comment and re.search(r"\[(text|named: [^\]]+|open|ours)\]", comment[0])
             ):
                 unmarked.append(stripped)
             comment = []
