@@ -82,7 +82,9 @@ def test_what_takes_the_place_of_the_paper_s_names_the_paper(tmp_path, comment, 
 def test_every_marked_value_is_found_with_its_value(name):
     found = list(marks.read(ROOT / name))
     content = yaml.safe_load((ROOT / name).read_text())
-    assert len(found) == len(re.findall(r"^ *# \[(?:text|named: [^\]]+|open|ours)\]", (ROOT / name).read_text(), re.MULTILINE))
+    assert len(found) == len(
+        re.findall(r"^ *# \[(?:text|named: [^\]]+|open|ours)\]", (ROOT / name).read_text(), re.MULTILINE)
+    )
     assert len({annotation.key for annotation in found}) == len(found)
     for annotation in found:
         assert annotation.value == value_at(content, annotation.key)

@@ -482,8 +482,8 @@ def _other_learning_rates_than_the_plane_s(config: Config) -> Iterator[str]:
 
 
 def _runs_that_figures_cannot_show(config: Config) -> Iterator[str]:
-    figures = ("figure01", "figure04", "figure10", "figure11")
-    for figure, name in ((figure, name) for figure in figures for name in figure_experiments(config, figure)):
+    of_gpgd = ("figure01", "figure04", "figure10", "figure11")
+    for figure, name in ((shown, name) for shown in of_gpgd for name in figure_experiments(config, shown)):
         settings = config["experiments"].get(name, {})
         if settings.get("model") != "scalar":
             continue  # said elsewhere

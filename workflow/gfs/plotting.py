@@ -283,7 +283,10 @@ def distance_note(iterates: pd.DataFrame, *, prefix: str = "", narrow: bool = Fa
     farthest = rf"{far:.2g}" if np.isfinite(far) else r"$\infty$"
     if narrow:
         return (
-            rf"above $2/\eta$: distance {median:.2g}" "\n" rf"(median), {farthest} (95 %);" "\n"
+            rf"above $2/\eta$: distance {median:.2g}"
+            "\n"
+            rf"(median), {farthest} (95 %);"
+            "\n"
             rf"two-step error {error:.2g} (rms)"
         )
     return (

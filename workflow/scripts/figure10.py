@@ -31,11 +31,7 @@ def draw(iterates, orbits):
     for panel in axes.flat:
         panel.set_xlabel("")
     plotting.panel_letters(axes[:, 0])
-    shown = {}
-    for panel in axes[:, 0]:
-        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
-            shown.setdefault(label.partition(" ($")[0], handle)
-    figure.legend([*shown.values()], [*shown], loc="outside upper center", ncols=len(shown))
+    legend(figure, axes[:, 0])
     return figure
 
 
@@ -49,6 +45,14 @@ def draw_panel(panel, iterates, orbits, map_name, *, zoom):
     panel.set_ylim(PRODUCTS)
     prefix = "zhu_" if map_name == "zhu" else ""
     plotting.note(panel, plotting.distance_note(iterates, prefix=prefix, narrow=True))
+
+
+def legend(figure, panels):
+    """One for all panels: the maps, then what is the same in each."""
+    labels = [panel.get_legend_handles_labels() for panel in panels]
+    maps = [(handles[0], names[0]) for handles, names in labels]
+    same = [(handle, name.partition(" ($")[0]) for handle, name in zip(*labels[0], strict=True)][1:]
+    figure.legend(*zip(*maps, *same, strict=True), loc="outside upper center", ncols=len(maps) + len(same))
 
 
 def mark_zoom(axes):

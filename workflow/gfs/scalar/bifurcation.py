@@ -72,12 +72,12 @@ class ZhuTwoSteps:
 
     ``b -> b (1 + 8 a kappa - 16 b^2)``.
 
-    It keeps the terms of lowest order in b and ``a kappa``: with b of order e and ``a kappa`` of order e^2 it moves b by
-    order e^3 and is wrong by order e^4, beside a part that vanishes with eta. Its fixed points are ``b = 0``, stable for
-    ``-2 < 8 a kappa < 0``, and ``b = +-sqrt(a kappa / 2)``, stable for ``0 < 8 a kappa < 1``. The latter are of period 2
-    for gradient descent, which goes to and fro between them. From ``8 a kappa = 1`` on periods double, up to chaos at
-    1.30; above 2 nearly every orbit leaves all bounds, and below that those that start from ``16 b^2 > 2 + 8 a kappa``
-    do.
+    It keeps the terms of lowest order in b and ``a kappa``: with b of order e and ``a kappa`` of order e^2 it moves b
+    by order e^3 and is wrong by order e^4, beside a part that vanishes with eta. Its fixed points are ``b = 0``, stable
+    for ``-2 < 8 a kappa < 0``, and ``b = +-sqrt(a kappa / 2)``, stable for ``0 < 8 a kappa < 1``. The latter are of
+    period 2 for gradient descent, which goes to and fro between them. From ``8 a kappa = 1`` on periods double, up to
+    chaos at 1.30; above 2 nearly every orbit leaves all bounds, and below that those that start from ``16 b^2 > 2 + 8 a
+    kappa`` do.
 
     Args:
         a: shape (n,).
@@ -199,10 +199,10 @@ def beside_descent(
 
     Returns:
         A table with a row per iterate, and one with a row per product that its orbits end in. ``two_steps_on`` is the
-        product two steps of gradient descent on. ``distance`` is that from the iterate's product to the nearest in which
-        its orbit ends, ``two_step_error`` that from ``two_steps_on`` to what two steps of GPGD give, or one of the
-        approximation; neither is finite where there is no such product. The columns that begin with ``zhu`` are NaN off
-        the slice ``w_1 = w_2, w_3 = w_4``; ``zhu_period`` and ``zhu_lyapunov`` count steps of gradient descent.
+        product two steps of gradient descent on. ``distance`` is that from the iterate's product to the nearest in
+        which its orbit ends, ``two_step_error`` that from ``two_steps_on`` to what two steps of GPGD give, or one of
+        the approximation; neither is finite where there is no such product. The columns that begin with ``zhu`` are NaN
+        off the slice ``w_1 = w_2, w_3 = w_4``; ``zhu_period`` and ``zhu_lyapunov`` count steps of gradient descent.
         ``shuffled_distance`` is the distance if the products above 2/eta came in another order: a null control.
     """
     import pandas as pd
