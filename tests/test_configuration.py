@@ -96,6 +96,16 @@ CASES = [
         ["figures.figure10", "starts at [1.5, 1.4, 0.6, 0.6]", "w1 = w2 and w3 = w4"],
     ),
     (
+        ("experiments", "scalar-zhu", "initial_weights"),
+        [12.5, 12.5, 0.05],
+        ["figures.figure10", "'scalar-zhu', which starts at [12.5, 12.5, 0.05]", "w1 = w2 and w3 = w4"],
+    ),
+    (
+        ("experiments", "scalar-zhu", "checkpoint_every"),
+        52,
+        ["figures.figure10", "'scalar-zhu', with a checkpoint every 52 iterates", "an odd checkpoint_every"],
+    ),
+    (
         ("experiments", "scalar-bifurcation", "checkpoint_every"),
         5,
         ["figures.figure04", "a checkpoint every 5 iterates", "checkpoint_every 1"],

@@ -84,8 +84,8 @@ class ZhuTwoSteps:
         eta: the step size.
 
     >>> approximation = ZhuTwoSteps(np.array([0.5]), 0.01)  # kappa = 0.1
-    >>> approximation.step(np.array([0.25]))[0].tolist()  # b = 0.25, the square root of 0.5 * 0.1 / 2 being 0.158
-    [0.1]
+    >>> round(approximation.step(np.array([0.25]))[0].item(), 12)  # towards sqrt(0.5 * 0.1 / 2) = 0.158
+    0.1
     """
 
     def __init__(self, a: Floats, eta: float) -> None:
