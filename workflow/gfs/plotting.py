@@ -270,13 +270,13 @@ def note(axes: Axes, text: str, *, corner: str = "lower left", background: str =
 def distance_note(iterates: pd.DataFrame, *, prefix: str = "", narrow: bool = False) -> str:
     """Say how far the products above 2/eta are from those that the orbits end in, and two steps from two of the map.
 
-    ``narrow``: in three lines instead of two.
+    ``narrow``: in shorter lines.
     """
     above = above_threshold(iterates)
     if not len(above):
         return r"no iterate above $2/\eta$"
     if not np.isfinite(above[f"{prefix}distance"]).any():
-        return r"above $2/\eta$ no orbit stays bounded"
+        return r"above $2/\eta$ no" + ("\n" if narrow else " ") + "orbit stays bounded"
     # An orbit that leaves all bounds is infinitely far.
     median, far = above[f"{prefix}distance"].fillna(np.inf).quantile([0.5, 0.95], interpolation="higher")
     error = root_mean_square(above[f"{prefix}two_step_error"])
