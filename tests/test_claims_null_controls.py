@@ -240,7 +240,7 @@ CONTROLS = {
     "figure 10, a of twice the size": Control(
         "figure10_gpgd", lambda t: t.assign(zhu_a=2 * t["zhu_a"]), ("approximation-to-period-2",)
     ),
-    "figure 10, an approximation without its cubic term": Control(
+    "figure 10, an approximation with four times the error": Control(
         "figure10_gpgd",
         lambda t: t.assign(zhu_two_step_error=4 * t["zhu_two_step_error"]),
         ("approximation-to-period-2",),
