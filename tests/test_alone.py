@@ -646,6 +646,21 @@ def test_seconds_that_are_kept_are_there_afterwards(monkeypatch):
     assert kept.left == 60
 
 
+def test_a_copy_without_git_is_told_its_commit(monkeypatch):
+    monkeypatch.setenv("GFS_COMMIT", "0123abc")
+    of_checkout = provenance.commit.__wrapped__()
+    assert of_checkout is not None
+    assert of_checkout != "0123abc"
+
+    def without_git(*command, **options):
+        raise FileNotFoundError("git")
+
+    monkeypatch.setattr(provenance.subprocess, "run", without_git)
+    assert provenance.commit.__wrapped__() == "0123abc"
+    monkeypatch.delenv("GFS_COMMIT")
+    assert provenance.commit.__wrapped__() is None
+
+
 # Without the schema.
 
 

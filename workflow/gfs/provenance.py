@@ -51,7 +51,11 @@ def recorder(parameters: Mapping[str, Any], *, seed: int | None = None) -> Calla
 
 @cache
 def commit() -> str | None:
-    """Return the commit of the source, ``-dirty`` appended if tracked files differ from it; None outside a checkout."""
+    """Return the commit of the source, ``-dirty`` appended if tracked files differ from it.
+
+    Outside a checkout, as in a copy of one on another machine, it is what the environment variable ``GFS_COMMIT`` says,
+    or None.
+    """
     folder = Path(__file__).parent
     try:
         return subprocess.run(
@@ -63,7 +67,7 @@ def commit() -> str | None:
             timeout=30,
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
-        return None
+        return os.environ.get("GFS_COMMIT")
 
 
 @cache
