@@ -466,6 +466,20 @@ def test_the_archive_is_small_and_goes_on_elsewhere(done, here, alone, tmp_path)
     same_rows(output / f"tables/{FC}.parquet", files.read_table(done[0] / f"tables/{FC}.parquet"))
 
 
+def test_an_archive_is_there_on_the_way_too(alone, monkeypatch, tmp_path):
+    """A machine may be taken away in the middle of a flow."""
+
+    def lost(*given):
+        raise MemoryError
+
+    monkeypatch.setattr(work.stages, "gfs_sharpness", lost)
+    monkeypatch.setattr("gfs.alone.__main__._Session.report", lambda session: None)
+    with pytest.raises(MemoryError):
+        alone("--pack", tmp_path / "packed.tar.gz")
+    with tarfile.open(tmp_path / "packed.tar.gz") as tar:
+        assert {f"{RUN}/trajectory.parquet", f"tables/{FC}.parquet"} <= set(tar.getnames())
+
+
 def test_an_archive_is_whole_or_not_there(tmp_path, monkeypatch):
     (tmp_path / "results").mkdir()
     (tmp_path / "file").touch()

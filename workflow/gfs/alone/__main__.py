@@ -8,6 +8,7 @@ import math
 import os
 import signal
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ The same command again goes on where it was left. Figures are drawn from the tab
 _KEPT, _KEPT_SECONDS = 0.05, 10.0
 # Kept for the comparison with the processor, where that is asked for.
 _FOR_AGREEMENT = 0.1
+# Seconds, at least.
+_BETWEEN_ARCHIVES = 30.0
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -49,7 +52,8 @@ def main(arguments: Sequence[str]) -> int:
     threads = _use_threads(config["execution"]["threads"])
     with clock.listening(), locks.held(results / ".alone.lock", f"{results} is worked on", seconds=10):
         status = 0
-        session = _Session(config, _runs(config, given.experiments), clock, agreement=given.agreement)
+        runs = _runs(config, given.experiments)
+        session = _Session(config, runs, clock, agreement=given.agreement, archive=given.pack)
         print(f"into {results}; runs: {len(session.runs)}, threads: {threads}", flush=True)
         try:
             session.run()
@@ -57,19 +61,18 @@ def main(arguments: Sequence[str]) -> int:
             status = 128 + stopped.signal
         finally:
             session.report()
-        if given.pack:
-            from gfs.alone.packing import pack
-
-            print(f"{given.pack}: {pack(results, given.pack) / 2**20:.2f} MiB of tables and records", flush=True)
     return status
 
 
 class _Session:
     """One call of the command."""
 
-    def __init__(self, config: Config, runs: Sequence[Run], clock: Clock, *, agreement: bool) -> None:
+    def __init__(
+        self, config: Config, runs: Sequence[Run], clock: Clock, *, agreement: bool, archive: Path | None
+    ) -> None:
         self.runs = runs
         self._config, self._clock, self._agreement = config, clock, agreement
+        self._archive, self._packed = archive, -math.inf
         self._results = Path(config["directories"]["results"])
         self._works: list[Any] = []
         self._differences: list[Any] = []
@@ -133,9 +136,20 @@ class _Session:
             "missing_runs": [name for name in tables if name not in there],
         }
         stages.collect([*there.values()], table, beside=beside)
+        # On the way too, for a machine that is taken away.
+        if time.monotonic() > self._packed + _BETWEEN_ARCHIVES:
+            self._pack()
+
+    def _pack(self) -> None:
+        from gfs.alone.packing import pack
+
+        if self._archive:
+            size = pack(self._results, self._archive) / 2**20
+            print(f"{self._archive}: {size:.2f} MiB of tables and records", flush=True)
+        self._packed = time.monotonic()
 
     def report(self) -> None:
-        """Print what each run has and what it cost, and keep it with the comparison in ``alone.json``."""
+        """Print what each run has and what it cost, keep it with the comparison in ``alone.json``, and pack all."""
         from gfs import provenance
 
         rows = []
@@ -154,6 +168,7 @@ class _Session:
             "hardware": provenance.hardware(),
         }
         files.write_record(self._results / "alone.json", content)
+        self._pack()
 
 
 def _recorded(table: Path, key: str) -> Any:
