@@ -179,14 +179,13 @@ class Work:
         trained, listed, known = self.trained, self.files(), self.points()
         if trained:
             self._join(listed, known)
-        else:
-            found = self._so_far()
-            # One that was brought from another machine without its checkpoints has more.
-            if found is None or self.summary()["trained"]:
-                return
-            files.write_table(self._partial, found[0], self._training_job().record())
+        elif self.summary()["trained"]:
+            return  # brought from another machine without its checkpoints: it has more
+        trajectory = self._trajectory_so_far()
+        if trajectory is None:
+            return
         stages.collect_run(
-            self._trajectory if trained else self._partial,
+            trajectory,
             [self._point(path) for path in listed if path.name in known],
             self.run.labels,
             self.table,
@@ -235,6 +234,16 @@ class Work:
         if self._reached is None and (self.folder / "unfinished").exists():
             self._reached = stages.reached(self._training_job(), self._trajectory)
         return self._reached
+
+    def _trajectory_so_far(self) -> Path | None:
+        """The table of the training, of an unfinished one as far as it goes."""
+        if self.trained:
+            return self._trajectory
+        found = self._so_far()
+        if found is None:
+            return None
+        files.write_table(self._partial, found[0], self._training_job().record())
+        return self._partial
 
     def _iterate(self) -> int:
         """The iterate from which an unfinished training would go on, -1 for none."""
