@@ -41,9 +41,9 @@ class ProductMap(Protocol):
 
 
 class GPGD:
-    """F on the gradient flow classes of the rows of ``w``, shape (n, D)."""
+    """F on the gradient flow classes of the rows of ``w``, shape (n, D), for one ``eta`` or one for each row."""
 
-    def __init__(self, w: Floats, eta: float) -> None:
+    def __init__(self, w: Floats, eta: float | Floats) -> None:
         self._differences, exists = squares_above_smallest(as_weights(w).T.copy())
         self._missing = ~exists
         # A class whose smallest weights tie ends at product zero.
