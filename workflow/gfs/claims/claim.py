@@ -207,17 +207,26 @@ def _evaluated(claim: Claim, tables: Mapping[str, tuple[Sequence[str], pd.DataFr
         "verdict": verdict,
         "source": [*paths],
         "note": "; ".join([*said, *without_numbers(table)]) or None,
-        "control": _outcome(claim, table) if verdict != "not attempted" else None,
+        "control": _outcome(claim, table),
         "runs": claim.runs(paths, table) if claim.runs else None,
     }
 
 
 def _outcome(claim: Claim, table: pd.DataFrame) -> str | None:
     """What the claim gives on a null control made of the table."""
-    if claim.control is None or claim.measure is None:
+    if claim.control is None or claim.measure is None or not len(table):
         return None
     measured = claim.measure(claim.control.wrong(table))
-    return f"with {claim.control.words} {claim.worst(measured).value:.3g}: {claim.verdict(measured)}"
+    value, verdict = claim.worst(measured).value, claim.verdict(measured)
+    # Counts are whole.
+    shown = (
+        ""
+        if math.isnan(value)
+        else f" {value:.0f}"
+        if math.isfinite(value) and value == round(value)
+        else f" {value:.3g}"
+    )
+    return f"with {claim.control.words}{shown}: {verdict}"
 
 
 def without_numbers(table: pd.DataFrame) -> Iterator[str]:

@@ -153,7 +153,8 @@ def _rising(table: pd.DataFrame, column: str) -> pd.DataFrame:
 
 RISING = Control("a GFS sharpness that rises by a tenth and falls again", lambda table: _rising(table, "gfs_sharpness"))
 RISING_CLOSED_FORM = Control(
-    "a GFS sharpness that rises by a tenth and falls again", lambda table: _rising(table, "closed_form")
+    "a GFS sharpness that rises by a tenth and falls again",
+    lambda table: _rising(table, "closed_form") if "closed_form" in table else table,
 )
 
 # Of the plane of starts and of iterates beside GPGD.
@@ -161,7 +162,10 @@ ONE_START = Control(
     "one start alone in the set",
     lambda table: table.assign(in_set=table["in_set"] & (table["in_set"].cumsum() == 1)),
 )
-FIRST_PRODUCT = replaced("the product of the start at each iterate", product=lambda table: table["product"].iloc[0])
+FARTHEST_PRODUCT = replaced(
+    "the product farthest from 1 at each iterate",
+    product=lambda table: table["product"].iloc[(table["product"] - 1).abs().to_numpy().argmax()],
+)
 OTHER_ORBITS = replaced("the periodic points of other iterates", distance=lambda table: table["shuffled_distance"])
 ARORA_SLOWER = replaced(
     "errors larger by one over the root of eta", error=lambda table: table["error"] / np.sqrt(table["learning_rate"])

@@ -116,7 +116,7 @@ CLAIMS: tuple[Claim, ...] = (
           "relative rise above any earlier value)", "<=", 0.0, 1e-4, largest_gfs_rise, "figure05",
           fails_if="it rises by more than 1e-4 above an earlier value",
           control=controls.SHUFFLED),
-    # 'Constant' is no number in the text. At a constant rate of fall it would be down by 0.003 when the sharpness crosses.
+    # 'Constant' is no number in the text. With a constant rate of fall it would be down by 0.003 at the crossing.
     Claim("regression-gfs-flat-first", "5a", "GFS sharpness is constant until the sharpness crosses 2/eta (largest "
           "relative change)", "<=", 0.0, 0.002, gfs_change_before_crossing, "figure05",
           fails_if="it changes by more than 2 in a thousand before the sharpness is there",
@@ -132,8 +132,8 @@ CLAIMS: tuple[Claim, ...] = (
           fails_if="it ends more than 2 percent from 2/eta",
           control=controls.ENDS_HIGH),
     # The same 2 percent.
-    Claim("regression-eight-runs", "5b", "The first eight runs behave alike: those that start above 2/eta end at about it "
-          "(farthest, in units of 2/eta)", "=", 1.0, 0.02, farthest_final_of_eight, "regression_runs", eight_runs,
+    Claim("regression-eight-runs", "5b", "The first eight runs behave alike: those that start above 2/eta end at about "
+          "it (farthest, in units of 2/eta)", "=", 1.0, 0.02, farthest_final_of_eight, "regression_runs", eight_runs,
           fails_if="one of them ends more than 2 percent from 2/eta",
           control=controls.ENDS_HIGH),
     # The paper shows eight; of all runs it says nothing of their ends.

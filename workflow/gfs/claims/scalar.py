@@ -366,7 +366,7 @@ CLAIMS: tuple[Claim, ...] = (
           "very close to the minimum, GPGD's point of period 1 (distance of the product from 1)", "<=", 0.0, 0.1,
           distance_from_minimum_at_crossing, "figure04_gpgd",
           fails_if="the product is more than a tenth from 1",
-          control=controls.FIRST_PRODUCT),
+          control=controls.FARTHEST_PRODUCT),
     # Figure 7 (derived: see gfs.scalar.stable_set).
     Claim("stable-set-disjoint", "7", "At depth 3 the points of Damian et al.'s stable set other than minima have "
           "products apart from 1 (largest product)", "<=", 0.5, 1e-12, largest_stable_product, "stable_set",

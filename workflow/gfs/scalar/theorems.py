@@ -359,8 +359,8 @@ STATEMENTS: tuple[Statement, ...] = (
               "w in S (for half of the points condition 3 alone)", judged(_monotone, _outside_set), TWO_ERRORS),
     # Sampled margins are 0.4 of delta with |pi - 1| up to 1.5 delta and 0.13 up to 2; violations begin above.
     Statement("theorem-3.3-bound",
-              "w in S, phi = (2 - delta)/eta, delta <= 0.4, loss <= 9 delta^2/8 (the constant is chosen here; with twice "
-              "that it breaks): phi >= 2 (1 - delta)/eta from then on",
+              "w in S, phi = (2 - delta)/eta, delta <= 0.4, loss <= 9 delta^2/8 (chosen here; with twice that it "
+              "breaks): phi >= 2 (1 - delta)/eta from then on",
               fixed(_theorem_33, judge=_stays_above, largest_error=1.5),
               "the bound on the loss (2 to 4 times as large)",
               fixed(_theorem_33, judge=_stays_above, largest_error=3.0, least_error=2.1), TWO_ERRORS, 2),
