@@ -99,7 +99,7 @@ FALLS_AT_ONCE = Control("a GFS sharpness that falls at a constant rate from the 
 
 
 def _power_law(table: pd.DataFrame) -> pd.DataFrame:
-    changed = table.copy()
+    changed = table.astype({"loss": float})
     for _, run in table.groupby(_RUN, sort=False):
         changed.loc[run.index, "loss"] = (1.0 + np.arange(len(run))) ** -4
     return changed
