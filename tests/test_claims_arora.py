@@ -233,7 +233,7 @@ def test_the_remarks_name_what_was_judged():
 @pytest.mark.parametrize("claim", arora.CLAIMS, ids=lambda claim: claim.id)
 def test_the_control_that_is_printed_fails(claim):
     (row,) = claims.evaluate([claim], {"arora": (["t"], honest())}, "test")
-    assert row["control"].endswith(": fails")
+    assert ": fails" in row["control"]
 
 
 def test_problems_are_those_of_the_table():

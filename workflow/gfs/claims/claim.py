@@ -219,14 +219,8 @@ def _outcome(claim: Claim, table: pd.DataFrame) -> str | None:
     measured = claim.measure(claim.control.wrong(table))
     value, verdict = claim.worst(measured).value, claim.verdict(measured)
     # Counts are whole.
-    shown = (
-        ""
-        if math.isnan(value)
-        else f" {value:.0f}"
-        if math.isfinite(value) and value == round(value)
-        else f" {value:.3g}"
-    )
-    return f"with {claim.control.words}{shown}: {verdict}"
+    shown = f"{value:.0f}" if math.isfinite(value) and value == round(value) else f"{value:.3g}"
+    return f"with {claim.control.words}: {verdict}" + ("" if math.isnan(value) else f", {shown}")
 
 
 def without_numbers(table: pd.DataFrame) -> Iterator[str]:

@@ -76,7 +76,7 @@ EDGE_HIGH = Control(
     lambda table: table.assign(sharpness=table["sharpness"] * (1 + 0.5 * _at_edge(table))),
 )
 EIGENVALUE = scaled("sharpness", 1.5, "a sharpness half as large again")
-GRADIENT_FLOW = Control("the losses of gradient flow, which never rise,", _gradient_flow)
+GRADIENT_FLOW = Control("the losses of gradient flow, which never rise", _gradient_flow)
 STUCK = replaced("a loss that stays as it is", loss=1.0)
 
 

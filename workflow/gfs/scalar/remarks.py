@@ -127,8 +127,8 @@ def _periodic_or_chaotic(generator: Generator, depth: int, count: int, *, units:
 
     w, eta = drawn_where(generator, depth, count, draw, in_invariant_set)
     ends = orbits(GPGD(w, eta), product(w), **_ORBIT)
-    bounded = np.isfinite(ends.products).all(axis=-1)
-    moves = np.ptp(np.where(bounded[:, None], ends.products, 0.0), axis=-1) > 1e-3
+    bounded = np.asarray(np.isfinite(ends.products).all(axis=-1))
+    moves = np.ptp(np.where(np.isfinite(ends.products), ends.products, 0.0), axis=-1) > 1e-3
     decided = bounded & ((ends.lyapunov > 0) | (ends.period >= 2))
     open_ = moves & (ends.period == 0) & ~decided & (np.cumsum(moves & ~decided) <= 1 + _LARGEST_SHARE_OPEN * count)
     return Sample(np.where(decided | open_, np.minimum(np.abs(ends.lyapunov), 1e3), -1.0), {"w": w, "eta": eta})
