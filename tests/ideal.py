@@ -66,22 +66,36 @@ def plane():
 
 
 def gpgd(count=60):
-    """A trajectory that follows GPGD's orbits closely and those of Zhu et al. not, chaotic at first."""
+    """A trajectory that follows GPGD's orbits closely and those of Zhu et al. not, chaotic at first.
+
+    The error of two steps of theirs is the products' spread times 8 a kappa.
+    """
     generator = np.random.default_rng(0)
+    phi, spread = np.linspace(14, 9.9, count), np.linspace(0.4, 0.02, count)
+    a = ((phi / 2) ** 2 - 4) ** 0.25 - (0.2**-2 - 4) ** 0.25
+    drive = 8 * a * 0.2**0.5
+    products = 1 + spread * np.where(np.arange(count) % 2, 1, -1)
     return pd.DataFrame(
         {
-            "gfs_sharpness": np.linspace(14, 9.9, count),
+            "experiment": "test",
+            "run": "a",
+            "iteration": np.arange(count),
+            "gfs_sharpness": phi,
             "threshold": 10.0,
-            "product": 1 + np.linspace(0.4, 0.02, count) * np.where(np.arange(count) % 2, 1, -1),
+            "product": products,
+            "two_steps_on": products,
             "in_set": True,
             "period": np.repeat([0, 4, 2], [10, 10, count - 20]),
             "chaotic": np.arange(count) < 10,
             "lyapunov": 0.3,
             "distance": generator.uniform(0, 0.02, count),
             "shuffled_distance": generator.uniform(0, 0.5, count),
+            "zhu_a": a,
+            "zhu_period": np.where(drive > 1, 0, 2),
+            "zhu_chaotic": drive > 1.3,
             "zhu_distance": generator.uniform(0.02, 0.1, count),
             "two_step_error": generator.uniform(0, 1e-3, count),
-            "zhu_two_step_error": np.repeat([0.04, 0.02], [20, count - 20]),
+            "zhu_two_step_error": spread * np.abs(drive),
         }
     )
 

@@ -236,7 +236,33 @@ CONTROLS = {
             distance=t["zhu_distance"],
             zhu_distance=t["distance"],
         ),
-        ("gpgd-predicts", "gpgd-beats-approximation"),
+        (
+            "gpgd-predicts",
+            "gpgd-beats-approximation",
+            "gpgd-close",
+            "approximation-far",
+            "approximation-to-period-2",
+            "approximation-no-further",
+        ),
+    ),
+    "figure 10, an approximation that never bifurcates": Control(
+        "figure10_gpgd", on_the_plane(zhu_period=2, zhu_chaotic=False), ("approximation-bifurcates",)
+    ),
+    "figure 10, an approximation that is chaotic everywhere": Control(
+        "figure10_gpgd", on_the_plane(zhu_period=0, zhu_chaotic=True), ("approximation-bifurcates",)
+    ),
+    "figure 10, a of twice the size": Control(
+        "figure10_gpgd", lambda t: t.assign(zhu_a=2 * t["zhu_a"]), ("approximation-to-period-2",)
+    ),
+    "figure 10, an approximation with four times the error": Control(
+        "figure10_gpgd",
+        lambda t: t.assign(zhu_two_step_error=4 * t["zhu_two_step_error"]),
+        ("approximation-to-period-2",),
+    ),
+    "figure 10, one of two trajectories on which all fails": Control(
+        "figure10_gpgd",
+        lambda t: pd.concat([t, t.assign(run="b", distance=t["zhu_distance"], zhu_distance=t["distance"])]),
+        ("gpgd-beats-approximation", "gpgd-close", "approximation-far"),
     ),
     "figure 11, no chaos": Control("figure11_gpgd", on_the_plane(chaotic=False), ("chaos-in-invariant-set",)),
     "figure 5a, checkpoints shuffled": Control("figure05", shuffled, ("regression-gfs-monotone",)),

@@ -96,6 +96,16 @@ CASES = [
         ["figures.figure10", "starts at [1.5, 1.4, 0.6, 0.6]", "w1 = w2 and w3 = w4"],
     ),
     (
+        ("experiments", "scalar-zhu", "initial_weights"),
+        [12.5, 12.5, 0.05],
+        ["figures.figure10", "'scalar-zhu', which starts at [12.5, 12.5, 0.05]", "w1 = w2 and w3 = w4"],
+    ),
+    (
+        ("experiments", "scalar-zhu", "checkpoint_every"),
+        52,
+        ["figures.figure10", "'scalar-zhu', with a checkpoint every 52 iterates", "an odd checkpoint_every"],
+    ),
+    (
         ("experiments", "scalar-bifurcation", "checkpoint_every"),
         5,
         ["figures.figure04", "a checkpoint every 5 iterates", "checkpoint_every 1"],
@@ -256,7 +266,7 @@ def test_shipped_configurations_are_valid(config, name):
 
 @pytest.mark.parametrize("name", ["config.yaml", "config/paper.yaml"])
 def test_every_value_says_where_it_comes_from(name):
-    """Each key with a value has a comment above it that begins with [text], [open] or [ours]."""
+    """Each key with a value has a comment above it that begins with [text], [named: SOURCE], [open] or [ours]."""
     comment: list[str] = []
     unmarked = []
     for line in (ROOT / name).read_text().splitlines():
@@ -265,7 +275,7 @@ def test_every_value_says_where_it_comes_from(name):
             comment.append(stripped)
         else:
             if re.match(r"[\w-]+: [^\s&]", stripped) and not (
-                comment and re.search(r"\[(text|open|ours)\]", comment[0])
+                comment and re.search(r"\[(text|named: [^\]]+|open|ours)\]", comment[0])
             ):
                 unmarked.append(stripped)
             comment = []

@@ -86,8 +86,8 @@ DEVIATIONS = (
     ),
     Deviation(
         "approximation of Zhu et al. (figure 10)",
-        "their dynamics",
-        "the leading order in η of these, on the slice w1 = w2, w3 = w4 for which they are given.",
+        "from where its dynamics start at each fixed GFS sharpness is lost from its text",
+        "from each iterate of gradient descent, as the text has it for GPGD.",
         ("workflow/gfs/scalar/bifurcation.py",),
     ),
     Deviation(
@@ -244,7 +244,7 @@ def _changed(default: list[Annotation], paper: list[Annotation]) -> Iterator[str
     yield f"## At the paper's scale, `{PAPER_SCALE}`"
     yield ""
     yield "What differs there from the default scale (an experiment from the one in its place in the figure), and what"
-    yield "of it the paper gives (text), leaves open (open) or we chose (ours)."
+    yield "of it the paper gives (text), a source that it names (named), leaves open (open) or we chose (ours)."
     yield ""
     rows = []
     for annotation in paper:

@@ -131,10 +131,7 @@ def gfs_tables(wildcards):
 
 
 def run_labels(wildcards):
-    run = run_of(wildcards)
-    labels = {"experiment": run.experiment, "run": run.name, "seed": run.seed}
-    descent = run.parameters.get("descent", "plain")
-    return labels if descent == "plain" else {**labels, "descent": descent}
+    return run_of(wildcards).labels
 
 
 def run_tables(wildcards):
@@ -175,10 +172,10 @@ def tables_of(figure):
 
 
 def gpgd_of(figure, table):
-    """GPGD beside the first run of the figure's experiment: its 'iterates' or 'orbits'."""
-    experiment = config["figures"][figure]
-    name = configuration.runs(config, experiment)[0].name
-    return f"{RUN}/gpgd/{table}.parquet".format(experiment=experiment, run=name)
+    """GPGD beside the first run of each of the figure's experiments: its 'iterates' or 'orbits'."""
+    experiments = configuration.figure_experiments(config, figure)
+    names = [configuration.runs(config, experiment)[0].name for experiment in experiments]
+    return expand(f"{RUN}/gpgd/{table}.parquet", zip, experiment=experiments, run=names)
 
 
 # Seeds that one job of squared regression takes: a few seconds each.

@@ -167,6 +167,12 @@ FARTHEST_PRODUCT = replaced(
     product=lambda table: table["product"].iloc[(table["product"] - 1).abs().to_numpy().argmax()],
 )
 OTHER_ORBITS = replaced("the periodic points of other iterates", distance=lambda table: table["shuffled_distance"])
+_PAIRS = [("two_step_error", "zhu_two_step_error"), ("distance", "zhu_distance")]
+_EXCHANGED = {**dict(_PAIRS), **{theirs: ours for ours, theirs in _PAIRS}}
+EXCHANGED = Control(
+    "GPGD and the approximation exchanged",
+    lambda table: table.assign(**{to: table[name] for to, name in _EXCHANGED.items()}),
+)
 ARORA_SLOWER = replaced(
     "errors larger by one over the root of eta", error=lambda table: table["error"] / np.sqrt(table["learning_rate"])
 )
