@@ -120,16 +120,6 @@ ENDS_HIGH = Control(
 )
 
 
-def one_in_disorder(chosen: Callable[[pd.DataFrame], pd.Series], words: str) -> Control:
-    """Return a control with the checkpoints of some runs from the last to the first."""
-
-    def wrong(table: pd.DataFrame) -> pd.DataFrame:
-        mask = chosen(table)
-        return pd.concat([_backwards(table[mask]), table[~mask]], ignore_index=True)
-
-    return Control(words, wrong)
-
-
 # Of the runs of Arora et al.'s methods beside their limiting flows.
 _ARORA_RUN = ["problem", "descent", "start", "learning_rate"]
 ARORA_BACKWARDS = Control(

@@ -216,7 +216,8 @@ def violations(name: str, examined: pd.DataFrame) -> float:
 
 
 def single_sharpnesses(table: pd.DataFrame) -> str:
-    stretch = at_edge(table)
+    runs = [run.sort_values("iteration") for _, run in table.groupby(["experiment", "run"])]
+    stretch = pd.concat([table.iloc[:0], *(at_edge(run) for run in runs)])
     units = stretch["sharpness"] / stretch["threshold"]
     return (
         f"{len(stretch)} iterates; by itself a value is {units.median():.4g} in the median, from {units.min():.3g} to "
