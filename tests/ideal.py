@@ -27,9 +27,12 @@ def run_table(phi, sharpness=None, loss=None, status="converged", name="a"):
 
 
 def good_run(name="a"):
-    """Behaves as the paper says: phi flat until the sharpness crosses 2/eta, then down to just below it."""
+    """Behaves as the paper says: phi flat until the sharpness crosses 2/eta, then down to just below it.
+
+    The sharpness is above and below 2/eta by turns.
+    """
     phi = np.concatenate([np.linspace(13.002, 13.0, 20), 9.99 + 3.01 * np.exp(-np.arange(80) / 8)])
-    sharpness = np.concatenate([np.linspace(5, 10.05, 20), 10 + 0.1 * np.sin(np.arange(79)), [9.99]])
+    sharpness = np.concatenate([np.linspace(5, 10.05, 20), 10 - 0.1 * (-1.0) ** np.arange(79), [9.99]])
     loss = np.concatenate([np.geomspace(1, 1e-2, 20), np.geomspace(1e-2, 1e-9, 80)])
     loss[30:60:5] *= 3
     return run_table(phi, sharpness, loss, name=name)
@@ -207,7 +210,9 @@ def linear_convergence():
 
 def linear_gfs():
     tables = [good_run(f"seed{seed}").assign(experiment=name) for name in ("1-1-1", "2-2-2") for seed in (0, 1)]
-    return pd.concat(tables, ignore_index=True).assign(balance_error=1e-5, gfs_error=0.01)
+    return pd.concat(tables, ignore_index=True).assign(
+        balance_error=1e-5, gfs_error=0.01, closed_form=lambda table: table["gfs_sharpness"]
+    )
 
 
 def rises():

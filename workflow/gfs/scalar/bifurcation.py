@@ -41,9 +41,12 @@ class Map(Protocol):
 
 
 class GPGD:
-    """F, a map of the product, on the gradient flow classes of the rows of ``w``, shape (n, D)."""
+    """F, a map of the product, on the gradient flow classes of the rows of ``w``, shape (n, D).
 
-    def __init__(self, w: Floats, eta: float) -> None:
+    For one ``eta``, or one for each row.
+    """
+
+    def __init__(self, w: Floats, eta: float | Floats) -> None:
         self._differences, exists = squares_above_smallest(as_weights(w).T.copy())
         self._missing = ~exists
         # A class whose smallest weights tie ends at product zero.
