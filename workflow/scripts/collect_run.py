@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import _job
-from gfs import files, provenance, resumption, runs
+from gfs import files, provenance, resumption, runs, table_schema
 
 
 def main(snakemake):
@@ -16,7 +16,7 @@ def main(snakemake):
     trajectory = files.read_table(snakemake.input.trajectory)
     gfs_tables = [files.read_table(path) for path in snakemake.input.gfs]
     table = runs.with_gfs(trajectory, gfs_tables).assign(**snakemake.params.labels)
-    files.write_table(snakemake.output.table, table, record())
+    files.write_table(snakemake.output.table, table, record(), columns=table_schema.RUN)
     # Training and flows are done and noted: nothing will go on from there.
     resumption.forget(Path(snakemake.output.table).parent)
 
