@@ -47,8 +47,8 @@ RUN: Mapping[str, Column] = {
     "threshold": Column(
         "number",
         "L / w²",
-        "2/eta; with `descent` normalised or sqrt 2 over the effective learning rate of the step from there, up to which "
-        "a sharpness is stable",
+        "2/eta; with `descent` normalised or sqrt 2 over the effective learning rate of the step from there, up to "
+        "which a sharpness is stable",
     ),
     "gfs_sharpness": Column(
         "number",
@@ -60,8 +60,8 @@ RUN: Mapping[str, Column] = {
         "text",
         "",
         "`converged`, or why there is no number (networks: `budget`, `not finite`, `negative loss`, "
-        "`negative curvature`, `stationary`, `unstable`, `eigenvalue not converged`; scalar networks: `does not exist`, `overflow`; squared "
-        "regression: `certificate failed`); empty between checkpoints",
+        "`negative curvature`, `stationary`, `unstable`, `eigenvalue not converged`; scalar networks: "
+        "`does not exist`, `overflow`; squared regression: `certificate failed`); empty between checkpoints",
     ),
     "residual": Column("number", "L / w²", "estimate of the error of `gfs_sharpness`, for networks: of the eigenvalue"),
     "integration_error": Column("number", "L / w²", "the same of the flow's integration, from a coarser one"),

@@ -9,7 +9,7 @@ def main(snakemake):
     record = provenance.recorder(settings)
     tensors, statistics = data.labelled(settings, snakemake.params.downloads)
     of_images = {
-        "channel_statistics": f"mean and standard deviation of {statistics}",
+        "statistics": statistics,
         "file_sha256": files.sha256(settings["file"]) if "file" in settings else None,
     }
     files.write_tensors(snakemake.output.tensors, tensors, record() | (of_images if statistics else {}))
