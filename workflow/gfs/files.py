@@ -25,6 +25,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
+from gfs import provenance as provenance_of
 from gfs import table_schema
 from gfs.errors import UnreadableError, UserError
 
@@ -252,7 +253,9 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 def _write_sidecar(path: str | Path, provenance: Mapping[str, Any]) -> None:
-    write_record(sidecar(path), {"file": Path(path).name, "sha256": sha256(path), **provenance})
+    # What the process has spent is known best when all is written. Of a table that is passed on its record says it.
+    about = {"file": Path(path).name, "sha256": sha256(path), **provenance_of.spent()}
+    write_record(sidecar(path), {**about, **provenance})
 
 
 def _record(path: Path) -> dict[str, Any]:
