@@ -324,7 +324,13 @@ def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator
 
 
 def main(arguments: list[str]) -> None:
-    """Write the page, to another place if one is named."""
+    """Write the page, to another place if one is named.
+
+    Raises:
+        UserError: this is an installed package without the project around it.
+    """
+    if not (ROOT / PAPER_SCALE).exists():
+        raise UserError(f"the page is of a checkout of the project, with its configuration files; {ROOT} is none")
     files.write_text(Path(arguments[0]) if arguments else PAGE, page())
 
 
