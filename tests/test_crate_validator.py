@@ -3,9 +3,14 @@
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import rocrate
-from test_archive import checkout, contents, written  # noqa: F401 - a fixture
+import yaml
+from project import ROOT
+
+import crate
+from gfs import files
 
 services = pytest.importorskip(
     "rocrate_validator.services", reason="the RO-Crate validator is not installed: pip install roc-validator==0.13.0"
@@ -35,7 +40,7 @@ class Answer:
 
 @pytest.fixture
 def contexts(monkeypatch):
-    """Contexts from disk: the one of the specification ships with the package rocrate, the other adds no term we use."""
+    """Contexts from disk: the specification's comes with the package rocrate, the other has no term that is used."""
     specification = json.loads((Path(rocrate.__file__).parent / "data/ro-crate.jsonld").read_text(encoding="utf-8"))
     assert specification["@id"] == CRATE
     known = {CRATE: specification, TERMS: {"@context": {}}}
@@ -60,19 +65,34 @@ def problems(folder, record):
     return {issue.message for issue in services.validate(settings).get_issues()}
 
 
-def test_the_record_meets_what_the_profile_requires(checkout, contexts, tmp_path):  # noqa: F811
-    record = json.loads(contents(written())[1]["ro-crate-metadata.json"])
+@pytest.fixture
+def record(tmp_path, monkeypatch):
+    """The record of a few files: with hundreds the validator takes minutes, and they are alike."""
+    monkeypatch.chdir(tmp_path)
+    made = {"written": "2026-01-02T03:04:05+00:00", "wall_time_s": 60.0, "commit": "c0ffee"}
+    versions = {"numpy": "2.0", "python": "3.11.7", "gfs-sharpness": "0.1.0"}
+    files.write_table("results/t.parquet", pd.DataFrame({"x": [1.0]}), {**made, "versions": versions})
+    results = ["results/t.json", "results/t.parquet"]
+    code = ["Snakefile", "config.yaml", "config/paper.yaml", "CITATION.cff", "README.md", "LICENSE"]
+    contents = {name: (ROOT / name).read_bytes() for name in code} | {
+        name: (tmp_path / name).read_bytes() for name in results
+    }
+    config = yaml.safe_load(contents["config.yaml"])
+    return crate.metadata(config, contents, results, ["config/paper.yaml"], "c0ffee", 1_767_000_000, "0.1.0")
+
+
+def test_the_record_meets_what_the_profile_requires(record, contexts, tmp_path):
     assert problems(tmp_path / "crate", record) == set()
-    # It does look: without what the profile asks for it says so.
-    for kind, key in (
-        ("SoftwareApplication", "url"),
-        ("SoftwareApplication", "version"),
-        ("ComputerLanguage", "version"),
-    ):
-        worse = json.loads(json.dumps(record))
-        for entity in worse["@graph"]:
-            if entity["@type"] == kind:
-                del entity[key]
-        assert any(f"`{key}`" in said for said in problems(tmp_path / "crate", worse))
-    worse = json.loads(json.dumps(record).replace('["CreativeWork", "Profile"]', '"CreativeWork"'))
-    assert any("Profile" in said for said in problems(tmp_path / "crate", worse))
+
+
+def test_the_validator_does_look(record, contexts, tmp_path):
+    """A null control: without what it asks for it says so."""
+    for entity in record["@graph"]:
+        if entity["@type"] == "SoftwareApplication":
+            del entity["url"]
+        elif entity["@type"] == "ComputerLanguage":
+            del entity["version"]
+        elif entity["@type"] == ["CreativeWork", "Profile"]:
+            entity["@type"] = "CreativeWork"
+    said = " ".join(problems(tmp_path / "crate", record))
+    assert all(word in said for word in ("Profile", "`url`", "`version`"))
