@@ -9,7 +9,7 @@ from gfs import files, provenance, resumption, runs, table_schema
 def main(snakemake):
     # A table that is passed on says itself where it comes from.
     made_from = [snakemake.input.trajectory, *snakemake.input.gfs]
-    # What they do not say is as configured: of a run that diverged at once there is no flow, whose record has its options.
+    # What they do not say is as configured: a run that diverged at once has no flow, whose record has its options.
     parameters = {**snakemake.params.run, **snakemake.params.labels}
     for path in made_from[:2]:
         parameters |= files.read_provenance(path)["parameters"]
