@@ -16,7 +16,7 @@ import pytest
 import yaml
 from project import ROOT, TINY
 
-from gfs import agreement, configuration, data, files, flow, models, plotting, provenance, runs, yaml_files
+from gfs import agreement, check, configuration, data, files, flow, models, plotting, provenance, runs, yaml_files
 from gfs.alone import clock, comparison, costs, images, order, packing, schedule, work
 from gfs.alone.__main__ import main
 from gfs.checkpoints import checkpoint_files
@@ -679,10 +679,10 @@ def test_a_copy_without_git_is_told_its_commit(monkeypatch):
 
 
 def test_without_jsonschema_what_a_schema_cannot_say_is_still_checked(config):
-    configuration.check_without_schema(config)
+    configuration.check_without_schema(config, check.SCHEMA)
     config["experiments"][FC]["data"] = "digitz"
     with pytest.raises(configuration.ConfigurationError, match="nearest: digits"):
-        configuration.check_without_schema(config)
+        configuration.check_without_schema(config, check.SCHEMA)
     del config["experiments"]
     with pytest.raises(configuration.ConfigurationError, match="a value is missing or of another kind"):
-        configuration.check_without_schema(config)
+        configuration.check_without_schema(config, check.SCHEMA)

@@ -24,6 +24,24 @@ def remember_command(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault(_COMMAND, json.dumps(_as_typed(list(sys.argv if arguments is None else arguments))))
 
 
+def dropped_options(arguments: Sequence[str] | None = None) -> str | None:
+    """Say which configuration Snakemake drops of a command line that names some twice; None if it drops none.
+
+    Of two ``--configfile`` or ``--config`` flags it takes the last alone.
+    """
+    words = _as_typed(list(sys.argv if arguments is None else arguments))
+    words = words[: words.index("--")] if "--" in words else words
+    for option, pattern in (("--configfile", r"--configf\w*(=.*)?"), ("--config", r"--config(=.*)?|-C.*")):
+        places = [place for place, word in enumerate(words) if re.fullmatch(pattern, word, re.DOTALL)]
+        if len(places) > 1:
+            lost = shlex.join(words[places[0] : places[1]])
+            return (
+                f"{option} is given {len(places)} times: Snakemake takes the last alone and would drop {lost}; "
+                f"nothing was started. Name all after one {option}, later ones winning: {option} FIRST SECOND"
+            )
+    return None
+
+
 def command(path: str | Path) -> str:
     """Return the user's own command with what makes it make ``path`` again; outside a workflow for all targets."""
     words = [_working(word) for word in _command() if word not in _NO_WORK]

@@ -145,9 +145,12 @@ def gfs_table(model: Model, checkpoint_files: Sequence[str | Path]) -> pd.DataFr
 
 
 def with_gfs(trajectory: pd.DataFrame, gfs_tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Return a run's trajectory table with the columns of its GFS tables, NaN between checkpoints."""
+    """Return a run's trajectory table with the columns of its GFS tables, empty between checkpoints.
+
+    What a flow took is empty as well where none was made: the closed forms have no flow.
+    """
     gfs = pd.concat(gfs_tables) if gfs_tables else _NO_CHECKPOINTS
     joined = trajectory.merge(gfs, on="iteration", how="left", validate="one_to_one")
     counts = ["gradient_evaluations", "hessian_vector_products"]
-    joined[counts] = joined[counts].fillna(0).astype(np.int64)
+    joined[counts] = joined[counts].where(joined["flow_time"].notna()).astype("Int64")
     return joined

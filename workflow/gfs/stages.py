@@ -15,7 +15,7 @@ from typing import Any, Self
 import pandas as pd
 from numpy.typing import NDArray
 
-from gfs import data, files, models, plugins, provenance, resumption, runs
+from gfs import data, files, models, plugins, provenance, resumption, runs, table_schema
 from gfs.checkpoints import Record
 
 Array = NDArray[Any]
@@ -37,7 +37,7 @@ def image_data(settings: Settings, tensors: File, downloads: str | None = None) 
     record = provenance.recorder(settings)
     arrays, statistics = data.labelled(settings, downloads)
     of_images = {
-        "channel_statistics": f"mean and standard deviation of {statistics}",
+        "statistics": statistics,
         "file_sha256": files.sha256(settings["file"]) if "file" in settings else None,
     }
     files.write_tensors(tensors, arrays, record() | (of_images if statistics else {}))
@@ -149,6 +149,7 @@ def checkpoint_checksums(checkpoints: Sequence[File]) -> dict[str, Any]:
 def collect_run(
     trajectory: File,
     gfs: Sequence[File],
+    settings: Settings,
     labels: Settings,
     table: File,
     *,
@@ -160,18 +161,19 @@ def collect_run(
     Args:
         trajectory: the table of the training.
         gfs: the tables of its checkpoints, all or some.
+        settings: of the run as configured. A run that diverged at once has no flow whose record has its options.
         labels: columns with one value, ``seed`` among them.
         table: where it goes.
         trained: whether the training is done. Then what it would be resumed from is removed.
         beside: what the record says besides.
     """
     # A table that is passed on says itself where it comes from.
-    parameters = {**labels}
+    parameters = {**settings, **labels}
     for path in [trajectory, *gfs][:2]:
         parameters |= files.read_provenance(path)["parameters"]
     record = provenance.recorder(parameters, seed=labels["seed"])
     found = runs.with_gfs(files.read_table(trajectory), [files.read_table(path) for path in gfs]).assign(**labels)
-    files.write_table(table, found, {**record(), **(beside or {})})
+    files.write_table(table, found, {**record(), **(beside or {})}, columns=table_schema.RUN)
     if trained:
         # Training and flows are done and noted: nothing will go on from there.
         resumption.forget(Path(table).parent)
@@ -182,4 +184,4 @@ def collect(run_tables: Sequence[File], table: File, *, beside: Settings | None 
     parameters = {str(path): files.read_provenance(path)["parameters"] for path in run_tables}
     record = provenance.recorder({"runs": parameters})
     found = pd.concat([files.read_table(path) for path in run_tables], ignore_index=True)
-    files.write_table(table, found, {**record(), **(beside or {})})
+    files.write_table(table, found, {**record(), **(beside or {})}, columns=table_schema.RUN)

@@ -19,6 +19,10 @@ from gfs.errors import UserError
 
 mending.remember_command()
 
+# Of two flags of a kind Snakemake takes the last and says nothing.
+if workflow.is_main_process and (dropped := mending.dropped_options()):
+    raise WorkflowError(dropped)
+
 # Before Snakemake reads them, for it says neither the file nor the line.
 CONFIGURATION_FILES = [path for path in ["config.yaml", *workflow.overwrite_configfiles] if os.path.lexists(path)]
 try:
@@ -29,6 +33,11 @@ except UserError as error:
 
 
 configfile: "config.yaml"
+
+
+# To Snakemake 1e-5 in a file is text, and so is every number within braces after --config.
+yaml_files.read_anew(config, *CONFIGURATION_FILES)
+configuration.take_numbers_in_braces(config, workflow.config_settings.config)
 
 
 # A job of a cluster is of a configuration whose variants were checked when it was planned.

@@ -6,7 +6,7 @@ from gfs import stages
 
 def main(snakemake):
     trajectory, gfs = snakemake.input.trajectory, list(snakemake.input.gfs)
-    stages.collect_run(trajectory, gfs, snakemake.params.labels, snakemake.output.table)
+    stages.collect_run(trajectory, gfs, snakemake.params.run, snakemake.params.labels, snakemake.output.table)
 
 
 if "snakemake" in globals():

@@ -240,7 +240,7 @@ def _configuration(given: argparse.Namespace) -> Config:
         import jsonschema  # noqa: F401
     except ImportError:
         print("jsonschema is not installed: the configuration is not held against its schema", flush=True)
-        configuration.check_without_schema(config)
+        configuration.check_without_schema(config, check.SCHEMA)
     else:
         configuration.check(config, check.SCHEMA, with_variants=False)
     return config

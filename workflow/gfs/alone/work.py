@@ -187,6 +187,7 @@ class Work:
         stages.collect_run(
             trajectory,
             [self._point(path) for path in listed if path.name in known],
+            self.run.parameters,
             self.run.labels,
             self.table,
             trained=trained,

@@ -67,7 +67,7 @@ def of_others(measure: Callable[[pd.DataFrame], float]) -> Callable[[pd.DataFram
 
 
 def _part(table: pd.DataFrame, *, networks: bool) -> pd.DataFrame:
-    integrated = table.groupby(["experiment", "run"])["gradient_evaluations"].transform("max") > 0
+    integrated = table.groupby(["experiment", "run"])["gradient_evaluations"].transform("max").fillna(0) > 0
     return table[integrated == networks]
 
 
