@@ -12,12 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
-
-import jsonschema
+from typing import TYPE_CHECKING, Any
 
 from gfs import plugins, variants, yaml_files
 from gfs.errors import UserError
+
+if TYPE_CHECKING:
+    import jsonschema  # not where gfs.alone runs
 
 Config = Mapping[str, Any]
 
@@ -90,15 +91,6 @@ _RATES = {
 _GFS_KEYS = ("flow",)
 
 
-# JSON Schema takes 4.0 for a whole number; what it becomes (a path, a count of threads) does not.
-_VALIDATOR = jsonschema.validators.extend(
-    jsonschema.Draft202012Validator,
-    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
-        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
-    ),
-)
-
-
 class ConfigurationError(UserError):
     """The configuration can't be used; the message says why and how to mend it."""
 
@@ -134,6 +126,13 @@ class Run:
         return f"{name}/seed{self.seed}" if self.parameters["model"] == "regression" else name
 
     @property
+    def labels(self) -> dict[str, Any]:
+        """What the rows of the run's table are labelled with; a descent other than plain is named."""
+        labels = {"experiment": self.experiment, "run": self.name, "seed": self.seed}
+        descent = self.parameters.get("descent", "plain")
+        return labels if descent == "plain" else {**labels, "descent": descent}
+
+    @property
     def starts_from_plane(self) -> bool:
         """Whether the run starts at the point chosen from the plane."""
         return self.parameters.get("initial_weights") == FROM_PLANE
@@ -148,13 +147,46 @@ def check(config: Config, schema_path: str | Path, *, with_variants: bool = True
     Raises:
         ConfigurationError: with every problem found.
     """
-    validator = _VALIDATOR(yaml_files.read(schema_path))
+    validator = _validator(schema_path)
     problems = list(_unnamed_keys(config)) or list(_problems(config, validator))
     if not problems and with_variants:
         problems = list(_unusable_variants(config, validator))
+    _refuse(problems)
+
+
+def check_without_schema(config: Config) -> None:
+    """Check ``config`` where jsonschema is not installed: for what a schema cannot say alone.
+
+    Raises:
+        ConfigurationError: with every problem found; of a missing value, or one of another kind, what Python says.
+    """
+    try:
+        problems = list(_unnamed_keys(config)) or list(_beyond_the_schema(config))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        problems = [
+            f"  a value is missing or of another kind ({type(error).__name__}: {error}); `python -m gfs.check` says "
+            "which, where jsonschema is installed"
+        ]
+    _refuse(problems)
+
+
+def _refuse(problems: Sequence[str]) -> None:
     if problems:
         listed = "\n".join(dict.fromkeys(problems))
         raise ConfigurationError(f"the configuration cannot be used; nothing was started.\n{listed}")
+
+
+def _validator(schema_path: str | Path) -> Any:
+    import jsonschema
+
+    # JSON Schema takes 4.0 for a whole number; what it becomes (a path, a count of threads) does not.
+    of_kind = jsonschema.validators.extend(
+        jsonschema.Draft202012Validator,
+        type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+            "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+        ),
+    )
+    return of_kind(yaml_files.read(schema_path))
 
 
 def _problems(config: Config, validator: Any, *, beside_the_plane: bool = True) -> Iterator[str]:
@@ -166,8 +198,11 @@ def _problems(config: Config, validator: Any, *, beside_the_plane: bool = True) 
     errors = list(validator.iter_errors(_ordered(config)))
     for error in errors:
         yield from _explain(error, config)
-    if errors:
-        return
+    if not errors:
+        yield from _beyond_the_schema(config, beside_the_plane=beside_the_plane)
+
+
+def _beyond_the_schema(config: Config, *, beside_the_plane: bool = True) -> Iterator[str]:
     if beside_the_plane:
         yield from _other_learning_rates_than_the_plane_s(config)
     for look in (

@@ -94,7 +94,7 @@ def train(
                 bar.update(0 if last else 1)
         if status == "diverged":
             print(_said_of_divergence(losses))
-        table = _trajectory(losses, sharpness, status).assign(learning_rate=learning_rate, threshold=_thresholds(rates))
+        table = trajectory_table(losses, sharpness, rates, status, learning_rate)
         files.write_table(trajectory, table, {**record(), "resumed_at": state.resumed_at})
         writer.close(status, Path(checkpoints))
 
@@ -109,13 +109,16 @@ def _said_of_divergence(losses: Sequence[float]) -> str:
     )
 
 
-def _trajectory(losses: list[float], sharpness: list[float], status: str) -> pd.DataFrame:
+def trajectory_table(
+    losses: Sequence[float], sharpness: Sequence[float], rates: Sequence[float], status: str, learning_rate: float
+) -> pd.DataFrame:
+    """Return the table that :func:`train` writes, of what it knows of each iterate; ``status`` is that of the last."""
     table = pd.DataFrame({"iteration": range(len(losses)), "loss": losses, "sharpness": sharpness, "status": "running"})
     table.loc[table.index[-1], "status"] = status
-    return table
+    return table.assign(learning_rate=learning_rate, threshold=_thresholds(rates))
 
 
-def _thresholds(rates: list[float]) -> NDArray[np.float64]:
+def _thresholds(rates: Sequence[float]) -> NDArray[np.float64]:
     """Return the sharpness up to which a step is stable; infinite where there is no step, at a critical point."""
     with np.errstate(divide="ignore"):
         return 2 / np.array(rates)

@@ -131,10 +131,7 @@ def gfs_tables(wildcards):
 
 
 def run_labels(wildcards):
-    run = run_of(wildcards)
-    labels = {"experiment": run.experiment, "run": run.name, "seed": run.seed}
-    descent = run.parameters.get("descent", "plain")
-    return labels if descent == "plain" else {**labels, "descent": descent}
+    return run_of(wildcards).labels
 
 
 def run_tables(wildcards):

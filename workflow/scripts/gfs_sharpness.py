@@ -1,15 +1,12 @@
 """Rule gfs_sharpness: the gradient flow solutions from a batch of checkpoints."""
 
 import _job
-from gfs import files, models, provenance, runs
+from gfs import stages
 
 
 def main(snakemake):
-    parameters = snakemake.params.run
-    record = provenance.recorder(parameters, seed=parameters["seed"])
-    data = files.read_tensors(snakemake.input.data) if snakemake.input.data else {}
-    model = models.build(parameters, data, device=snakemake.resources.device)
-    files.write_table(snakemake.output.table, runs.gfs_table(model, snakemake.input.checkpoints), record())
+    job = stages.Job.prepare(snakemake.params.run, snakemake.input.data or None, snakemake.resources.device)
+    stages.gfs_sharpness(job, snakemake.input.checkpoints, snakemake.output.table)
 
 
 if "snakemake" in globals():
