@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 from read_backs import ReadBacks
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from gfs import curvature, descent, flow, models, precision
+from gfs import curvature, descent, flow, models, networks, precision
 from gfs.flow.gradients import Gradients
 from gfs.flow.rkc import RungeKuttaChebyshev
+from gfs.networks import convolutional
 
 BACKENDS = torch.backends
 # Each is read by what torch documents, not by what gfs.precision sets it with.
@@ -313,3 +315,100 @@ def test_the_stages_of_a_flow_s_step_read_nothing_back():
     with ReadBacks() as many:
         integrator._displacement(start, 1e-2, 50)
     assert few.count == many.count == 0
+
+
+# The operations of our networks and of what is done with them, each looked up in torch's list of those without a
+# deterministic version on CUDA (that of torch.use_deterministic_algorithms). docs/gpu.md says what came of it.
+LOOKED_UP = {
+    "_local_scalar_dense",
+    "_to_copy",
+    "_unsafe_view",
+    "add",
+    "add_",
+    "addcmul",
+    "addmm",
+    "addmv_",
+    "alias",
+    "amax",
+    "cat",
+    "clone",
+    "constant_pad_nd",
+    "convolution",
+    "convolution_backward",
+    "copy_",
+    "detach",
+    "div",
+    "div_",
+    "dot",
+    "empty",
+    "eq",
+    "expand",
+    "gt",
+    "hardtanh",
+    "hardtanh_backward",
+    "lift_fresh",
+    "mean",
+    "mm",
+    "mul",
+    "mul_",
+    "mv",
+    "native_batch_norm",
+    "native_batch_norm_backward",
+    "ones",
+    "ones_like",
+    "permute",
+    "pow",
+    "randn",
+    "relu",
+    "select",
+    "slice",
+    "slice_backward",
+    "split_with_sizes",
+    "squeeze",
+    "stack",
+    "sub",
+    "sub_",
+    "sum",
+    "t",
+    "tanh",
+    "tanh_backward",
+    "threshold_backward",
+    "transpose",
+    "unsqueeze",
+    "view",
+    "zeros",
+    "zeros_like",
+}
+
+
+class Operations(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.seen = set()
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        self.seen.add(function.overloadpacket.__name__)
+        return function(*arguments, **(keywords or {}))
+
+
+@pytest.mark.parametrize(
+    ("module", "size"),
+    [
+        (lambda: networks.vgg11_bn(3, 10, channels=2), 32),
+        (lambda: networks.resnet20(3, 10, channels=2), 8),
+        *[(lambda a=a: networks.fully_connected(192, 10, widths=(4,), activation=a), 8) for a in networks.ACTIVATIONS],
+    ],
+)
+def test_the_operations_of_our_networks_have_deterministic_versions(module, size, monkeypatch):
+    monkeypatch.setattr(convolutional._Halve, "forward", lambda _, x: on_a_gpu(x))
+    generator = torch.Generator().manual_seed(0)
+    images, targets = torch.randn(3, 3, size, size, generator=generator), torch.eye(10)[:3]
+    loss, w = networks.flat_loss(module(), images, targets)
+    with Operations() as operations:
+        flow.loss_and_gradient(loss, w)
+        curvature.sharpness(loss, w, max_products=3)
+    assert operations.seen - LOOKED_UP == set()
+
+
+def on_a_gpu(x):
+    return convolutional.pool_by_maximum(x) if min(x.shape[-2:]) > 1 else x
