@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gfs.arguments import require_counts, require_positive, require_weights
 from gfs.lanczos import NOT_FINITE, Lanczos, Product, half_random, random_direction
+from gfs.precision import exact
 from gfs.sums import dot, norm, unit
 
 Loss = Callable[[Tensor], Tensor]
@@ -47,6 +48,7 @@ class Sharpness:
     smallest: float
 
 
+@exact()
 def hessian_vector_product(loss: Loss, parameters: Tensor) -> Callable[[Tensor], Tensor]:
     """Return ``v -> Hessian L(w) v`` at fixed ``w``, exact by differentiating the gradient along ``v``.
 
@@ -63,6 +65,7 @@ def hessian_vector_product(loss: Loss, parameters: Tensor) -> Callable[[Tensor],
     point = parameters.detach().requires_grad_(True)
     (gradient,) = torch.autograd.grad(loss(point), point, create_graph=True)
 
+    @exact()
     def product(vector: Tensor) -> Tensor:
         if not gradient.requires_grad:  # a loss that is linear in w
             return torch.zeros_like(vector)
@@ -73,6 +76,7 @@ def hessian_vector_product(loss: Loss, parameters: Tensor) -> Callable[[Tensor],
     return product
 
 
+@exact()
 def sharpness(
     loss: Loss,
     parameters: Tensor,

@@ -7,7 +7,8 @@ and so does :mod:`gfs.alone`: what they leave is the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -100,15 +101,48 @@ class Job:
 
 def train(job: Job, trajectory: File, checkpoints: File) -> None:
     """Run gradient descent, from where an earlier process was interrupted, and write trajectory and checkpoints."""
-    runs.train(
-        job.model,
-        job.learning_rate,
-        **runs.arguments(job.parameters),
-        trajectory=trajectory,
-        checkpoints=checkpoints,
-        record=job.record,
-        identity=job.identity,
-    )
+    with _exactly(job) as notes:
+        runs.train(
+            job.model,
+            job.learning_rate,
+            **runs.arguments(job.parameters),
+            trajectory=trajectory,
+            checkpoints=checkpoints,
+            record=lambda: job.record() | notes(),
+            identity=job.identity,
+        )
+
+
+@contextmanager
+def _exactly(job: Job) -> Iterator[Callable[[], dict[str, Any]]]:
+    """Compute in full precision and deterministically, if it is torch that computes.
+
+    Yields:
+        What the record has to say of it: the operations that have no deterministic version, if there are such, and the
+        most memory that was in use on a GPU.
+    """
+    device = getattr(job.model.initial, "device", None)
+    if device is None:
+        yield dict
+        return
+    import torch
+
+    from gfs import precision
+
+    on_gpu = device.type == "cuda"
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats(device)
+    with precision.exact(), precision.operations_without_deterministic() as operations:
+
+        def notes() -> dict[str, Any]:
+            found: dict[str, Any] = {}
+            if operations:
+                found["without_deterministic_version"] = sorted(operations)
+            if on_gpu:
+                found["gpu_peak_memory_bytes"] = torch.cuda.max_memory_allocated(device)
+            return found
+
+        yield notes
 
 
 def reached(job: Job, trajectory: File) -> tuple[pd.DataFrame, list[Path]] | None:
@@ -127,8 +161,10 @@ def reached(job: Job, trajectory: File) -> tuple[pd.DataFrame, list[Path]] | Non
 
 def gfs_sharpness(job: Job, checkpoints: Sequence[File], table: File) -> None:
     """Write the table of the gradient flow solutions from the iterates of checkpoint files."""
-    found = runs.gfs_table(job.model, checkpoints)
-    files.write_table(table, found, {**job.record(), "checkpoints_sha256": checkpoint_checksums(checkpoints)})
+    with _exactly(job) as notes:
+        found = runs.gfs_table(job.model, checkpoints)
+    beside = {"checkpoints_sha256": checkpoint_checksums(checkpoints)}
+    files.write_table(table, found, {**job.record(), **notes(), **beside})
 
 
 def join_gfs(parts: Sequence[File], table: File) -> None:

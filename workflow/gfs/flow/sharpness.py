@@ -12,6 +12,7 @@ from torch import Tensor
 from gfs.arguments import require_positive
 from gfs.curvature import Loss, Sharpness, sharpness
 from gfs.flow.solution import FlowSolution, gradient_flow_solution
+from gfs.precision import exact
 
 # The loss, in units of the flow's tolerance, at which the sharpness is taken too.
 _EARLIER = 4.0
@@ -52,6 +53,7 @@ class GFSSharpness:
         return self.integration_error + self.stopping_error + self.eigenvalue_error
 
 
+@exact()
 def gfs_sharpness(loss: Loss, parameters: Tensor, *, seed: int = 0, **flow: Any) -> GFSSharpness:
     """Return ``phi(w) = lambda_max(Hessian L(GFS(w)))`` (Section 1) of ``parameters``, shape (P,).
 

@@ -23,6 +23,7 @@ from gfs.flow.rk4 import RungeKutta4
 from gfs.flow.rkc import RungeKuttaChebyshev
 from gfs.flow.step import Step
 from gfs.flow.tail import ChebyshevKrylov
+from gfs.precision import exact
 from gfs.progress import Report
 
 Method = Literal["rkc", "rk4"]
@@ -106,6 +107,7 @@ class Integrator(Protocol):
 MakeIntegrator = Callable[[Gradients, Point], Integrator]
 
 
+@exact()
 def gradient_flow_solution(
     loss: Loss,
     parameters: Tensor,
