@@ -121,8 +121,9 @@ def _exactly(job: Job) -> Iterator[Callable[[], dict[str, Any]]]:
         What the record has to say of it: the operations that have no deterministic version, if there are such, and the
         most memory that was in use on a GPU.
     """
+    # A NumPy array has a device too: the word "cpu".
     device = getattr(job.model.initial, "device", None)
-    if device is None:
+    if not hasattr(device, "type"):
         yield dict
         return
     import torch
