@@ -52,8 +52,8 @@ def check_loss(
 ) -> None:
     """Refuse a loss whose values are random, or whose first or second derivatives are not those of its values.
 
-    At a point ``w`` near ``parameters``, moved by a hundredth of a typical weight, and for random unit vectors ``u`` and
-    ``v`` and a short length ``d`` it holds
+    At a point ``w`` near ``parameters``, moved by a hundredth of a typical weight, and for random unit vectors ``u``
+    and ``v`` and a short length ``d`` it holds
 
     - ``L(w)`` against ``L(w)``;
     - ``L(w + dv) - L(w - dv)`` against the integral of ``v . grad L`` between, by Simpson's rule, and the same along
@@ -123,7 +123,7 @@ _DETACHED = " (detach(), .data or .item() inside it?)"
 
 
 def _moved(loss: Loss, parameters: Tensor, seed: int) -> Tensor | None:
-    """Return a point beside ``parameters`` where the loss is finite, None if it is finite neither there nor at themselves."""
+    """Return a point beside ``parameters``, or themselves, where the loss is finite; None if there is none."""
     start = parameters.detach()
     direction = _direction(start, seed)
     for move in (*_MOVES, 0.0):
@@ -167,8 +167,8 @@ def _room_of_sums(loss: Loss, point: Tensor, value: float) -> float:
 def _generators(point: Tensor) -> list[Any]:
     """Return the states of the global generators, to compare."""
     states: list[Any] = [torch.get_rng_state().tolist(), random.getstate()]
-    name, keys, *rest = np.random.get_state(legacy=True)  # type: ignore[misc]
-    states += [name, keys.tolist(), rest]  # type: ignore[union-attr]
+    name, keys, *rest = np.random.get_state()  # noqa: NPY002 - what others draw from
+    states += [name, np.asarray(keys).tolist(), rest]
     return [*states, torch.cuda.get_rng_state(point.device).tolist()] if point.is_cuda else states
 
 

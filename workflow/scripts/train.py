@@ -1,7 +1,7 @@
 """Rule train: gradient descent, its trajectory and its checkpoints."""
 
 import _job
-from gfs import files, models, plugins, provenance, runs
+from gfs import files, models, provenance, runs
 
 
 def main(snakemake):
@@ -19,7 +19,8 @@ def main(snakemake):
         identity={
             "parameters": parameters,
             "data_sha256": files.sha256(snakemake.input.data) if snakemake.input.data else None,
-            "factory": plugins.digest(parameters["factory"]) if "factory" in parameters else None,
+            # What a user's own factory made; where it forgets its seed, each time something else.
+            "constants": files.digest(model.constants()),
             # What the last digits depend on.
             **{key: value for key, value in provenance.hardware().items() if key in ("torch_threads", "gpu")},
         },

@@ -94,8 +94,9 @@ def flat_loss(
     Raises:
         LossError: the loss is random, or a derivative of it is missing or wrong; the message names the cause if the
             module shows it.
-        TypeError, ValueError: a module without trainable parameters, with dropout or spectral_norm in training mode, with complex
-            weights or data, of several precisions, or that cannot be copied; outputs that the criterion does not take.
+        TypeError, ValueError: a module without trainable parameters, with dropout or spectral_norm in training mode,
+            with complex weights or data, of several precisions, or that cannot be copied; outputs that the criterion
+            does not take.
 
     >>> module = nn.Linear(2, 1, bias=False)
     >>> loss, w = flat_loss(module, torch.eye(2), torch.ones(2, 1))
@@ -156,7 +157,7 @@ class _FlatLoss:
             criterion = self.named or copy.deepcopy(self.criterion)
             if isinstance(criterion, nn.Module):
                 criterion = criterion.double()
-            loss = _FlatLoss(module, *(_in_float64(data) for data in (self.inputs, self.targets)), criterion)
+            loss = _FlatLoss(module, _in_float64(self.inputs), _in_float64(self.targets), criterion)
             value = loss(torch.cat([parameter.detach().reshape(-1) for parameter in loss.parameters]))
         except (RuntimeError, TypeError, ValueError):
             return None
@@ -228,8 +229,8 @@ def _require_module(module: nn.Module) -> None:
             raise ValueError(f"dropout ({name}) makes the loss random; call eval() on it first")
     for name in causes.spectral_norms(module):
         raise ValueError(
-            f"spectral_norm ({name}) in training mode takes its singular vectors for constants, so the derivatives of the "
-            "loss would be wrong; call eval() on it, after some calls on the inputs"
+            f"spectral_norm ({name}) in training mode takes its singular vectors for constants, so the derivatives of "
+            "the loss would be wrong; call eval() on it, after some calls on the inputs"
         )
     named = dict(module.named_parameters())
     for name, parameter in named.items():
