@@ -1,4 +1,4 @@
-"""Losses of modules of a user's own: the module is left alone, the loss is its own, and the forms that data can take."""
+"""Losses of modules of a user's own: the module is left alone, the loss is its own, data have several forms."""
 
 import copy
 

@@ -198,13 +198,13 @@ class Network:
         module, seen = networks.build(parameters, inputs, targets)
         custom = parameters["architecture"] == "custom"
         self._constants = _constants(module) if custom else {}
-        fitted: tuple[Any, Any]
-        if custom:
-            if constants is not None:
-                _put(constants, self._constants, parameters["factory"])
-            fitted = _fitting_loss(parameters["factory"], module, seen, targets)
-        else:
-            fitted = networks.flat_loss(module, seen, targets, check=False)
+        if constants is not None and custom:
+            _put(constants, self._constants, parameters["factory"])
+        fitted: tuple[Any, Any] = (
+            _fitting_loss(parameters["factory"], module, seen, targets)
+            if custom
+            else networks.flat_loss(module, seen, targets, check=False)
+        )
         self.loss, self.initial = fitted
         self.seed: int = parameters["seed"]
         self.flow: Mapping[str, Any] = parameters.get("flow", {})
@@ -280,8 +280,8 @@ def _put(constants: Mapping[str, Array], own: Mapping[str, Any], factory: str) -
     wanted = {name: (tuple(tensor.shape), str(tensor.dtype)) for name, tensor in given.items()}
     if shapes != wanted:
         raise UserError(
-            f"{factory} built another module than in training: its buffers and frozen weights are {_listed(shapes)}, and "
-            f"were {_listed(wanted)}"
+            f"{factory} built another module than in training: its buffers and frozen weights are {_listed(shapes)}, "
+            f"and were {_listed(wanted)}"
         )
     with torch.no_grad():
         for name, tensor in own.items():

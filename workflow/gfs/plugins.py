@@ -85,6 +85,7 @@ def digest(name: str) -> str:
         UserError: there is no such module.
     """
     _look_in_working_folder()
+    importlib.invalidate_caches()
     module = name.partition(":")[0]
     found = _closure(module)
     if module not in found:
@@ -130,13 +131,13 @@ def _is_own(path: Path, module: str, start: str) -> bool:
 def _spec(module: str) -> ModuleSpec | None:
     """Find a module without running the packages that it is in, as :func:`importlib.util.find_spec` would."""
     path: Sequence[str] | None = None
-    spec, prefix = None, ""
+    spec = None
     for part in module.split("."):
-        prefix = f"{prefix}.{part}" if prefix else part
-        spec = PathFinder.find_spec(prefix, path)
+        # By its own name alone: with those of its packages they would have to be imported.
+        spec = PathFinder.find_spec(part, path)
         if spec is None:
             return None
-        path = spec.submodule_search_locations or []
+        path = list(spec.submodule_search_locations or [])
     return spec
 
 

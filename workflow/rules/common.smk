@@ -113,8 +113,12 @@ def as_set_now(result, parameters):
         workflow.dag.forcefiles.discard(path)
     elif differ is not None and path not in OF_OTHER_SETTINGS:
         OF_OTHER_SETTINGS.add(path)
-        workflow.dag.forcefiles.add(path)
-        print(f"{result} was made with other settings ({', '.join(differ)}): it is made again", file=sys.stderr)
+        # Unless the user asks Snakemake not to look at settings.
+        wanted = "params" in {str(trigger).lower() for trigger in workflow.rerun_triggers}
+        if wanted:
+            workflow.dag.forcefiles.add(path)
+        remade = ": it is made again" if wanted else f"; to make it again: {mending.command(path)}"
+        print(f"{result} was made with other settings ({', '.join(differ)}){remade}", file=sys.stderr)
     return []
 
 

@@ -65,8 +65,8 @@ def _random_parts(module: nn.Module) -> Iterator[str]:
 def _weight_norms(module: nn.Module) -> Iterator[str]:
     for name in _with_hook_or_parametrisation(module, "WeightNorm"):
         yield (
-            f"the second derivative of torch's weight_norm ({name}) is wrong: write its weight as g * v / v.norm() in a "
-            "layer of your own, or take weight_norm away (torch.nn.utils.parametrize.remove_parametrizations)"
+            f"the second derivative of torch's weight_norm ({name}) is wrong: write its weight as g * v / v.norm() in "
+            "a layer of your own, or take weight_norm away (torch.nn.utils.parametrize.remove_parametrizations)"
         )
 
 
