@@ -261,3 +261,18 @@ def test_an_edited_model_is_trained_again(fresh, tmp_path):
     assert all(before)
     assert before[0] != after[0]
     assert before[1] != after[1]
+
+
+def on_meta(inputs, targets, seed):
+    return nn.Linear(3, 1, device="meta")
+
+
+def test_what_has_no_values_in_the_run_s_precision_is_named(monkeypatch):
+    with pytest.raises(
+        UserError, match=r"returned a module on the device meta, where weights have no values \(weight\)"
+    ):
+        model_of("on_meta")
+    monkeypatch.setitem(DATA, "inputs", DATA["inputs"] * 1e40)
+    parameters = {"model": "network", "architecture": "custom", "precision": "float32", "seed": 0}
+    with pytest.raises(UserError, match="the data have numbers too large for float32"):
+        models.build(parameters, DATA)

@@ -195,6 +195,10 @@ class Network:
         precision = {"float32": torch.float32, "float64": torch.float64}[parameters["precision"]]
         inputs = torch.from_numpy(data["inputs"]).to(device, precision)
         targets = torch.from_numpy(data["targets"]).to(device, precision)
+        if not bool(torch.isfinite(inputs).all() and torch.isfinite(targets).all()):
+            raise UserError(
+                f"the data have numbers too large for {parameters['precision']}; use float64, or scale them"
+            )
         module, seen = networks.build(parameters, inputs, targets)
         custom = parameters["architecture"] == "custom"
         self._constants = _constants(module) if custom else {}

@@ -53,6 +53,8 @@ def _custom(parameters: Mapping[str, Any], inputs: Tensor, targets: Tensor) -> n
     if not isinstance(module, nn.Module):
         raise UserError(f"{factory} returned {type(module).__name__}, not a torch.nn.Module")
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if tensor.is_meta:
+            raise UserError(f"{factory} returned a module on the device meta, where weights have no values ({name})")
         # To a real precision it would be cast with a warning, without its imaginary part.
         if tensor.is_complex():
             raise UserError(
