@@ -11,6 +11,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+import torch
 from scipy.io import savemat
 
 from gfs import data, image_files
@@ -359,7 +360,56 @@ def test_data_of_a_user_s_own():
     inputs, targets = data.custom(f"{__name__}:own_data", {"count": 5})
     assert inputs.shape == (5, 2)
     assert targets.shape == (5, 3)
-    assert inputs.dtype == targets.dtype == np.float32
+    assert inputs.dtype == targets.dtype == np.float64
+
+
+def given(inputs):
+    return inputs, np.ones((len(inputs), 1), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "kept"),
+    [
+        (np.float64([[1e9 + 1 / 3], [1e9 + 2 / 3]]), np.float64),  # the same in float32
+        (np.array([[2**24 + 1], [2**24]]), np.float64),
+        (np.float32([[0.1], [0.2]]), np.float32),
+        ([[0.1], [0.2]], np.float64),
+        (torch.tensor([[0.1], [0.2]]), np.float32),
+    ],
+)
+def test_numbers_of_a_user_s_own_keep_their_precision(inputs, kept):
+    found, targets = data.custom(f"{__name__}:given", {"inputs": inputs})
+    assert found.dtype == kept
+    assert targets.dtype == np.float32
+    np.testing.assert_array_equal(found, np.asarray(inputs))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (np.ones((2, 1)) + 1j, "the numbers must be real, found complex ones"),
+        (torch.ones(2, 1) + 1j, "the numbers must be real"),
+        (torch.ones(2, 1, requires_grad=True), "requires grad"),
+        (np.ma.array([[1.0], [2.0]], mask=[[True], [False]]), "found masked entries"),
+        (np.array([["2020-01-01"], ["2020-01-02"]], dtype="datetime64[D]"), r"found datetime64\[D\]"),
+    ],
+)
+def test_what_is_no_real_number_is_refused(inputs, message):
+    with pytest.raises(UserError, match=message):
+        data.custom(f"{__name__}:given", {"inputs": inputs})
+
+
+def drawn():
+    return np.random.normal(size=(3, 1)), torch.rand(3, 1)  # noqa: NPY002 - as users do
+
+
+def test_data_are_drawn_from_the_same_start_and_the_generators_are_left_alone():
+    before = np.random.get_state()[1].tolist(), torch.get_rng_state()  # noqa: NPY002
+    first, second = data.custom(f"{__name__}:drawn", {}), data.custom(f"{__name__}:drawn", {})
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert np.random.get_state()[1].tolist() == before[0]  # noqa: NPY002
+    assert torch.equal(torch.get_rng_state(), before[1])
 
 
 @pytest.mark.parametrize(

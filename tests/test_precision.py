@@ -1,12 +1,15 @@
 """Precision and determinism: every switch read before, inside and after."""
 
 import os
+import subprocess
+import sys
 import threading
 import warnings
 
 import numpy as np
 import pytest
 import torch
+from project import ROOT
 from read_backs import ReadBacks
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -412,3 +415,9 @@ def test_the_operations_of_our_networks_have_deterministic_versions(module, size
 
 def on_a_gpu(x):
     return convolutional.pool_by_maximum(x) if min(x.shape[-2:]) > 1 else x
+
+
+def test_the_switches_need_no_compiler():
+    code = "import sys; from gfs import precision\nwith precision.exact(): pass\nprint('torch._dynamo' in sys.modules)"
+    printed = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "workflow", capture_output=True, text=True).stdout
+    assert printed == "False\n"  # importing it takes some four seconds

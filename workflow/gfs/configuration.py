@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -310,6 +311,7 @@ def runs(config: Config, experiment: str) -> list[Run]:
     shared = used({key: value for key, value in settings.items() if key not in (rates_key, "seeds", *unused)})
     if "data" in settings:
         shared["data_set"] = data_set(config, settings["data"])
+    shared = _with_sources(shared)
     found = []
     for seed, rate in product(seeds, settings[rates_key]):
         label = f"{rate_label}{float(rate)!r}"
@@ -378,8 +380,11 @@ def run(config: Config, experiment: str, name: str) -> Run:
 
 
 def data_set(config: Config, name: str) -> dict[str, Any]:
-    """Return the settings of a data set, in an order that does not depend on how they were written down."""
-    return used(_ordered(config["data"][name]))
+    """Return the settings of a data set, in an order that does not depend on how they were written down.
+
+    With a function of a user's own they have ``sources``, a digest of its files, by which a change of them is seen.
+    """
+    return _with_sources(used(_ordered(config["data"][name])))
 
 
 def settings(config: Config, kind: str, section: str) -> dict[str, Any]:
@@ -396,6 +401,21 @@ def arora_settings(config: Config, problem: str) -> dict[str, Any]:
 def downloads(settings: Mapping[str, Any]) -> bool:
     """Return whether a data set has to be downloaded."""
     return settings["source"] in ("cifar10", "svhn") and "file" not in settings
+
+
+def _with_sources(settings: dict[str, Any]) -> dict[str, Any]:
+    if "factory" not in settings:
+        return settings
+    return {**settings, "sources": _sources(settings["factory"], str(Path.cwd()))}
+
+
+@cache  # asked for by every job of a workflow
+def _sources(factory: str, folder: str) -> str | None:
+    """The digest of a function's files as they are seen from a folder; None where it cannot be found."""
+    try:
+        return plugins.digest(factory)
+    except UserError:
+        return None
 
 
 def _ordered(value: Any) -> Any:

@@ -156,7 +156,10 @@ def _normalised(pixels: Array, mean: Array, deviation: Array) -> Array:
 
 
 def custom(factory: str, options: Mapping[str, Any]) -> tuple[Array, Array]:
-    """Return the data of a user's own ``factory(**options)``: inputs (N, ...) and targets (N, K), as float32.
+    """Return the data of a user's own ``factory(**options)``: inputs (N, ...) and targets (N, K).
+
+    Numbers keep their precision: float64 and integers become float64, float32 and shorter ones float32. A run casts
+    them to its own.
 
     Raises:
         UserError: a factory that cannot be imported or returns something else.
@@ -164,8 +167,8 @@ def custom(factory: str, options: Mapping[str, Any]) -> tuple[Array, Array]:
     returned = plugins.call(factory, **options)
     wanted = "two arrays of numbers, inputs (N, ...) and targets (N, K), one-hot for classes"
     try:
-        inputs, targets = (np.asarray(values, dtype=np.float32) for values in returned)
-    except (TypeError, ValueError) as error:
+        inputs, targets = (_real(values) for values in returned)
+    except (TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"{factory} must return {wanted}: {error}") from error
     if targets.ndim != 2 or inputs.ndim < 2 or len(inputs) != len(targets) or not len(inputs):
         raise UserError(f"{factory} must return {wanted}; found shapes {inputs.shape} and {targets.shape}")
@@ -174,6 +177,16 @@ def custom(factory: str, options: Mapping[str, Any]) -> tuple[Array, Array]:
         if len(wrong):
             raise UserError(f"{factory} must return finite numbers; {name}{wrong[0].tolist()} is {values[*wrong[0]]}")
     return inputs, targets
+
+
+def _real(values: Any) -> Array:
+    found = np.asarray(values)
+    if found.dtype.kind in "USMm" or (isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values)):
+        raise ValueError(f"found {'masked entries' if found.dtype.kind not in 'USMm' else found.dtype}")
+    if found.dtype.kind == "c":
+        raise ValueError("the numbers must be real, found complex ones; give real and imaginary part as two")
+    # Whole numbers above 2^24, as dates and labels have them, are not among those of float32.
+    return found.astype(np.float32 if found.dtype.kind in "fb" and found.dtype.itemsize <= 4 else np.float64)
 
 
 def labelled(settings: Mapping[str, Any], downloads: str | None = None) -> tuple[dict[str, Array], str | None]:

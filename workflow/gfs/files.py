@@ -183,6 +183,11 @@ def write_json(path: str | Path, content: Any) -> None:
     write_text(path, json.dumps(_json_ready(content), indent=2, allow_nan=False) + "\n")
 
 
+def as_json(content: Any) -> Any:
+    """Return ``content`` as it is read again from a JSON file of ours."""
+    return json.loads(json.dumps(_json_ready(content), allow_nan=False))
+
+
 def write_record(path: str | Path, content: Mapping[str, Any]) -> None:
     """Write a mapping as JSON with a checksum of its own."""
     ready = _json_ready(content)
@@ -231,6 +236,15 @@ def sha256(path: str | Path) -> str:
     """Return the SHA-256 of the file at ``path`` in hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(tensors: Mapping[str, NDArray[Any]]) -> str:
+    """Return the SHA-256 of named arrays in hexadecimal."""
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        array = np.ascontiguousarray(tensors[name])
+        found.update(f"{name} {array.dtype} {array.shape} ".encode() + array.tobytes())
+    return found.hexdigest()
 
 
 def _temporary(path: Path) -> Path:

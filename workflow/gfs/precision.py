@@ -106,7 +106,8 @@ def _set_all(restore: ExitStack) -> None:
     _set(restore, torch.utils.deterministic, "fill_uninitialized_memory", False)
     if torch.get_deterministic_debug_mode() == 0:
         restore.callback(torch.set_deterministic_debug_mode, 0)
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        # Not use_deterministic_algorithms, which imports the compiler first: seconds of every process.
+        torch.set_deterministic_debug_mode(1)
     for device in ("cpu", "cuda"):
         if torch.is_autocast_enabled(device):
             restore.enter_context(torch.autocast(device, enabled=False))

@@ -16,8 +16,8 @@ from typing import Any, Self
 import pandas as pd
 from numpy.typing import NDArray
 
-from gfs import data, files, models, plugins, provenance, resumption, runs, table_schema
-from gfs.checkpoints import Record
+from gfs import data, files, models, provenance, resumption, runs, table_schema
+from gfs.checkpoints import Record, constants
 
 Array = NDArray[Any]
 Settings = Mapping[str, Any]
@@ -71,11 +71,23 @@ class Job:
     record: Record
 
     @classmethod
-    def prepare(cls, parameters: Settings, data_file: File | None, device: str) -> Self:
-        """Read the data and make the model on a torch device; ``auto`` is a GPU where there is one."""
+    def prepare(
+        cls, parameters: Settings, data_file: File | None, device: str, checkpoints: File | None = None
+    ) -> Self:
+        """Read the data and make the model on a torch device; ``auto`` is a GPU where there is one.
+
+        Args:
+            parameters: as above.
+            data_file: as above.
+            device: a torch device; networks only.
+            checkpoints: the folder of the checkpoints that a finished training left, with the constants of its model;
+                None in training.
+        """
         record = provenance.recorder(parameters, seed=parameters["seed"])
         arrays = files.read_tensors(data_file) if data_file else {}
-        return cls(parameters, data_file, arrays, models.build(parameters, arrays, device=device), record)
+        kept = constants(checkpoints) if checkpoints else None
+        model = models.build(parameters, arrays, device=device, constants=kept)
+        return cls(parameters, data_file, arrays, model, record)
 
     def of(self, parameters: Settings) -> Self:
         """The same with other parameters to be recorded, and a clock that starts now."""
@@ -92,7 +104,8 @@ class Job:
         return {
             "parameters": self.parameters,
             "data_sha256": files.sha256(self.data_file) if self.data_file else None,
-            "factory": plugins.digest(self.parameters["factory"]) if "factory" in self.parameters else None,
+            # What a user's own factory made; where it forgets its seed, each time something else.
+            "constants": files.digest(self.model.constants()),
             # What the last digits depend on.
             "device": str(getattr(self.model.initial, "device", "cpu")),
             **{key: value for key, value in provenance.hardware().items() if key in ("torch_threads", "gpu")},
@@ -123,7 +136,7 @@ def _exactly(job: Job) -> Iterator[Callable[[], dict[str, Any]]]:
     """
     # A NumPy array has a device too: the word "cpu".
     device = getattr(job.model.initial, "device", None)
-    if not hasattr(device, "type"):
+    if device is None or not hasattr(device, "type"):
         yield dict
         return
     import torch
@@ -160,10 +173,14 @@ def reached(job: Job, trajectory: File) -> tuple[pd.DataFrame, list[Path]] | Non
     return table, [unfinished.checkpoints / name for name in state.names]
 
 
-def gfs_sharpness(job: Job, checkpoints: Sequence[File], table: File) -> None:
-    """Write the table of the gradient flow solutions from the iterates of checkpoint files."""
+def gfs_sharpness(job: Job, checkpoints: Sequence[File], trajectory: File, table: File) -> None:
+    """Write the table of the gradient flow solutions from the iterates of checkpoint files.
+
+    Raises:
+        UserError: the model's losses there are not those of the trajectory, the table of the training.
+    """
     with _exactly(job) as notes:
-        found = runs.gfs_table(job.model, checkpoints)
+        found = runs.gfs_table(job.model, checkpoints, files.read_table(trajectory))
     beside = {"checkpoints_sha256": checkpoint_checksums(checkpoints)}
     files.write_table(table, found, {**job.record(), **notes(), **beside})
 

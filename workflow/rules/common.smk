@@ -103,6 +103,49 @@ def is_network(wildcards):
     return run_of(wildcards).parameters["model"] == "network"
 
 
+# Results of other settings that this process has found, and has Snakemake make again.
+OF_OTHER_SETTINGS = set()
+
+
+def as_set_now(result, parameters):
+    """Have a result made again that other settings made, whatever Snakemake knows of it; asked for as an input: none.
+
+    Snakemake compares settings with those that it noted for the same path. Of a folder that was copied, moved or named
+    anew in the configuration it has no note, or that of other results; the record beside each result says what it is of.
+    """
+    if not workflow.is_main_process or workflow.dag is None:
+        return []
+    differ = mending.other_settings(f"{result}.json", parameters)
+    path = f"{result}.json"
+    if differ is None and path in OF_OTHER_SETTINGS:
+        OF_OTHER_SETTINGS.remove(path)
+        workflow.dag.forcefiles.discard(path)
+    elif differ is not None and path not in OF_OTHER_SETTINGS:
+        OF_OTHER_SETTINGS.add(path)
+        # Unless the user asks Snakemake not to look at settings.
+        wanted = "params" in {str(trigger).lower() for trigger in workflow.rerun_triggers}
+        if wanted:
+            workflow.dag.forcefiles.add(path)
+        remade = ": it is made again" if wanted else f"; to make it again: {mending.command(path)}"
+        print(f"{result} was made with other settings ({', '.join(differ)}){remade}", file=sys.stderr)
+    return []
+
+
+def training_as_set_now(wildcards):
+    run = run_of(wildcards)
+    return as_set_now(RUN.format(**wildcards) + "/trajectory", run.training_parameters)
+
+
+def gfs_as_set_now(wildcards):
+    run = run_of(wildcards)
+    return as_set_now(f"{RUN.format(**wildcards)}/gfs/{wildcards.batch}", run.parameters)
+
+
+def data_as_set_now(wildcards):
+    seed = f"/seed{wildcards.seed}" if "seed" in wildcards.keys() else ""
+    return as_set_now(f"{RESULTS}/data/{wildcards.dataset}{seed}", data_settings(wildcards))
+
+
 def gpus(wildcards):
     """How many GPUs a job asks a cluster for: one where the configuration says that this model runs on one."""
     return int(EXECUTION["device"] == "cuda" and is_network(wildcards))

@@ -1,12 +1,16 @@
 """Rule gfs_sharpness: the gradient flow solutions from a batch of checkpoints."""
 
+from pathlib import Path
+
 import _job
 from gfs import stages
 
 
 def main(snakemake):
-    job = stages.Job.prepare(snakemake.params.run, snakemake.input.data or None, snakemake.resources.device)
-    stages.gfs_sharpness(job, snakemake.input.checkpoints, snakemake.output.table)
+    checkpoints = list(snakemake.input.checkpoints)
+    folder, data = Path(checkpoints[0]).parent, snakemake.input.data or None
+    job = stages.Job.prepare(snakemake.params.run, data, snakemake.resources.device, folder)
+    stages.gfs_sharpness(job, checkpoints, snakemake.input.trajectory, snakemake.output.table)
 
 
 if "snakemake" in globals():

@@ -61,7 +61,9 @@ class Work:
         """The run with its model, whose losses look at the clock."""
         if self._job is None:
             costs.reset_peak_memory()
-            self._job = stages.Job.prepare(self.run.parameters, self.data_file, self._device)
+            self._job = stages.Job.prepare(
+                self.run.parameters, self.data_file, self._device, self._checkpoints if self.trained else None
+            )
             self.costs = self.costs or costs.measure(self._job.model)
             watch(self._job.model, self._clock)
             for name, row in self.points().items():
@@ -161,7 +163,9 @@ class Work:
         began, found = time.monotonic(), self._costs()
         try:
             with self._clock.allotting(seconds):
-                stages.gfs_sharpness(self.job.of(self.run.parameters), [path], self._point(path))
+                job, trajectory = self.job.of(self.run.parameters), self._trajectory_so_far()
+                assert trajectory is not None  # there are checkpoints
+                stages.gfs_sharpness(job, [path], trajectory, self._point(path))
         except TimeIsUp:
             found.given_up[path.name] = time.monotonic() - began
             print(f"{self.name}: the flow from {path.stem} was given up, its time being up", flush=True)
