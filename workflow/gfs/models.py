@@ -210,6 +210,8 @@ class Network:
             else networks.flat_loss(module, seen, targets, check=False)
         )
         self.loss, self.initial = fitted
+        if len(inputs) == 1:
+            _require_enough_for_batch_norm(self.loss, self.initial, inputs.shape, parameters["architecture"])
         self.seed: int = parameters["seed"]
         self.flow: Mapping[str, Any] = parameters.get("flow", {})
         self._top_vector: Any = None
@@ -310,6 +312,20 @@ def _fitting_loss(factory: str, *of: Any) -> tuple[Any, Any]:
     except (ValueError, RuntimeError) as error:
         raise UserError(f"the model that {factory} returned cannot be followed: {error}") from error
     return loss, initial
+
+
+def _require_enough_for_batch_norm(loss: Any, initial: Any, shape: Any, architecture: str) -> None:
+    """Batch norm has no variance of one value, which is what a single image is once pooling has made a pixel of it."""
+    try:
+        loss(initial)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        size = " x ".join(map(str, shape[1:]))
+        raise UserError(
+            f"{architecture} cannot be trained on one image of {size}: its batch norm needs two values per channel or "
+            "more; give the data set more images"
+        ) from error
 
 
 def build(

@@ -17,6 +17,11 @@ from gfs import configuration, variants, yaml_files
 from gfs.checkpoints import checkpoint_files
 from gfs.errors import UserError
 
+# Where the locale has ASCII alone, a name with other letters is shown escaped, not as an error of the logging.
+for stream in (sys.stdout, sys.stderr):
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="backslashreplace")
+
 mending.remember_command()
 
 # Of two flags of a kind Snakemake takes the last and says nothing.
