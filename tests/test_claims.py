@@ -382,3 +382,17 @@ def test_every_claim_says_what_would_make_it_fail():
     for claim in claims.CLAIMS:
         assert claim.fails_if, claim.id
         assert claim.control is not None, claim.id
+
+
+@pytest.mark.parametrize("left", [{"status": "running"}, {"gfs_status": None}], ids=["training", "flows"])
+def test_the_end_of_a_network_that_was_left_before_it_is_not_judged(left):
+    table = good_run()
+    for column, value in left.items():
+        table.loc[table.index[-1], column] = value
+    found = claims.evaluate(claims.CLAIMS, {"figure06": (["none.parquet"], table)}, "test")
+    rows = {row["id"]: row for row in found}
+    assert rows["network-ends-at-threshold"]["verdict"] == "not attempted"
+    assert "left before its end" in rows["network-ends-at-threshold"]["note"]
+    (run,) = rows["network-gfs-monotone"]["runs"]
+    assert run["end"] is None
+    assert run["start"] == 13.002

@@ -76,18 +76,26 @@ def _rise_beyond_error(run: pd.DataFrame, name: str) -> Estimate:
 
 
 def final_gfs(table: pd.DataFrame) -> list[Estimate]:
-    """Last phi with its error in units of 2/eta, of each run; infinite if it diverged."""
+    """Last phi with its error in units of 2/eta, of each run; infinite if it diverged, NaN if it was left before."""
     return [_final_gfs(run, name) for name, run in _named_runs(table)]
 
 
 def _final_gfs(run: pd.DataFrame, name: str) -> Estimate:
     if run["status"].iloc[-1] == "diverged":
         return Estimate(math.inf, of=name)
+    if not _ended(run):
+        return Estimate(math.nan, of=name, why="training or flows were left before its end")
     phi, error = _points(run)
     unit = float(run["threshold"].iloc[0])
     if len(phi) < 2 or not math.isfinite(phi[-1] + error[-1]):
         return Estimate(math.nan, of=name, why="no GFS sharpness at the end, or none of its error")
     return Estimate(float(phi[-1]) / unit, float(error[-1]) / unit, name)
+
+
+def _ended(run: pd.DataFrame) -> bool:
+    """Whether training came to its end, and the last iterate's flow was followed."""
+    last = run.sort_values("iteration").iloc[-1]
+    return last["status"] != "running" and bool(pd.notna(last["gfs_status"]))
 
 
 def hovering(table: pd.DataFrame) -> list[Estimate]:
@@ -143,8 +151,8 @@ def described(paths: Sequence[str], table: pd.DataFrame) -> list[dict[str, Any]]
 
     The keys are ``network``, ``architecture``, ``activation``, ``channels``, ``images``, ``data`` (these from the
     record beside the table, where it has the run's settings), ``threshold``, ``iterations``, ``start``,
-    ``start_error``, ``end``, ``end_error`` (GFS sharpness), ``visible`` and ``visible_worst`` (see
-    :func:`smallest_visible_rises`).
+    ``start_error``, ``end``, ``end_error`` (GFS sharpness; no end of a run that was left before), ``visible`` and
+    ``visible_worst`` (see :func:`smallest_visible_rises`).
     """
     settings = _settings(paths)
     rows = []
@@ -165,8 +173,8 @@ def described(paths: Sequence[str], table: pd.DataFrame) -> list[dict[str, Any]]
                 "iterations": int(run["iteration"].max()),
                 "start": _number(phi[:1]),
                 "start_error": _number(error[:1]),
-                "end": _number(phi[-1:]),
-                "end_error": _number(error[-1:]),
+                "end": _number(phi[-1:]) if _ended(run) else None,
+                "end_error": _number(error[-1:]) if _ended(run) else None,
                 "visible": _number(np.median(visible, keepdims=True)) if len(visible) else None,
                 "visible_worst": _number(np.max(visible, keepdims=True)) if len(visible) else None,
             }
