@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gfs.flow.chebyshev import coefficients, stages_for
 from gfs.flow.gradients import FlowEnded, Gradients, Point
+from gfs.flow.scale import Scale
 from gfs.flow.step import Step
 from gfs.lanczos import Lanczos, half_random
 
@@ -29,6 +30,12 @@ _AS_GOOD = 0.9
 # below about 1/3, so that a longer step brings no more.
 _LONGEST = 2.0
 # Rounding grows like the square of the stages, and the displacements that it enters are small; see the tests.
+# At kinks, across which the velocity jumps, the error falls with the step like its first power, of a smooth motion like
+# its third: below this power of the step's ratio the flow counts as crossing one, for so many steps.
+_SMOOTH = 1.5
+_KINK_STEPS = 10
+# ... and the shortest step is this much longer: about 1/sharpness by default, as rk4's.
+_KINK_FACTOR = 4.0
 _MAX_STAGES = {torch.float32: 200, torch.float64: 1000}
 
 
@@ -41,8 +48,9 @@ class SpectralRadius:
     step raises the loss.
     """
 
-    def __init__(self, gradients: Gradients, point: Point) -> None:
+    def __init__(self, gradients: Gradients, point: Point, scale: Scale) -> None:
         self._gradients = gradients
+        self._scale = scale
         self.direction = point.velocity / point.velocity.norm()
         self.value = 0.0
         self.rayleigh_quotient = 0.0
@@ -51,7 +59,7 @@ class SpectralRadius:
 
     def update(self, point: Point) -> None:
         """Take one step of power iteration at a new point."""
-        image = self._gradients.curvature_along(point, self.direction)
+        image = self._gradients.curvature_along(point, self.direction, self._scale.at(point.weights))
         self.rayleigh_quotient = float(image @ self.direction)
         size = float(image.norm())
         if not math.isfinite(size):
@@ -63,7 +71,8 @@ class SpectralRadius:
     def refine(self, point: Point) -> None:
         """Look for it in a Krylov space of the direction known so far and of a random one."""
         start = half_random(self.direction)
-        space = Lanczos(partial(self._gradients.curvature_along, point), start, min(_PRODUCTS, start.numel()))
+        product = partial(self._gradients.curvature_along, point, scale=self._scale.at(point.weights))
+        space = Lanczos(product, start, min(_PRODUCTS, start.numel()))
         try:
             while not space.full:
                 space.extend()
@@ -84,7 +93,8 @@ class RungeKuttaChebyshev:
     Args:
         gradients: of the loss.
         start: where the flow starts.
-        tolerance: the local error of a step, relative to the norm of the weights.
+        tolerance: the local error of a step, relative to the scale of the weights that move
+            (:class:`gfs.flow.scale.Scale`).
         coarseness: how much coarser this flow is than the one that it is compared with.
     """
 
@@ -92,11 +102,16 @@ class RungeKuttaChebyshev:
         self._gradients = gradients
         self._tolerance = tolerance * coarseness
         self._longest = _LONGEST * coarseness ** (1 / 3)
-        self.radius = SpectralRadius(gradients, start)
+        self.scale = Scale(start)
+        self.radius = SpectralRadius(gradients, start, self.scale)
         self._length = 1 / self.radius.value
         self._before: tuple[float, float] | None = None  # length and error of the last step
         self._fall = math.inf  # of the loss per time over the last step
+        self._kinked = 0  # for how many steps more the flow counts as crossing kinks
+        self._looked = True  # whether the last step was followed by a look at the curvature
+        self._short = False  # whether that step was far from the limit of stability
         self.reach = 0.0
+        self.end = 0.0  # is not looked at
 
     @property
     def largest_sharpness(self) -> float:
@@ -112,6 +127,8 @@ class RungeKuttaChebyshev:
         Raises:
             FlowEnded: the budget is used up, a number is not finite, or no step is short enough.
         """
+        self._kinked -= self._kinked > 0
+        rejected: tuple[float, float] | None = None
         for _ in range(_MAX_REJECTIONS):
             length, stages = self.plan(point)
             self._gradients.require(stages)
@@ -120,23 +137,29 @@ class RungeKuttaChebyshev:
             if not (after.finite and after.loss <= point.loss * (1 + 1e-6)):
                 self.radius.refine(point)
                 self._length /= 2
-                self._before = None
+                self._before = rejected = None
                 continue
             error = self._error(point, after, length)
+            if rejected and error > rejected[1] * (length / rejected[0]) ** _SMOOTH:
+                self._kinked = _KINK_STEPS
             if error <= 1 or length <= self._shortest:
+                self._short = 2 * length * self.radius.value <= coefficients(stages).interval
                 self._grow(length, error)
                 self.reach += length * self.radius.value
                 return self._taken(Step(point, after, length))
+            rejected = length, error
             self._length = max(length * max(0.1, 0.8 * error ** (-1 / 3)), self._shortest)
         raise FlowEnded("unstable" if math.isfinite(after.loss) else "not finite")
 
     def arrive(self, point: Point) -> None:
-        """Look at the curvature where a step has led."""
-        self.radius.update(point)
+        """Look at the curvature where a step has led; of two short steps after one alone."""
+        self._looked = not (self._looked and self._short)
+        if self._looked:
+            self.radius.update(point)
 
     def moved(self, step: Step, curvature: float, direction: Tensor) -> None:
         """Take note of a step that was taken otherwise, and of the curvature that was met along a direction, (P,)."""
-        self._before = None
+        self._before, self._short = None, False
         if abs(curvature) >= _AS_GOOD * self.radius.value:
             self.radius.direction = direction / direction.norm()
         self._taken(step)
@@ -150,10 +173,12 @@ class RungeKuttaChebyshev:
         """A step that needs be no shorter: ``(15 tolerance)^(1/3) / sharpness``.
 
         The local error of a motion of size a at rate lambda is ``(h lambda)^3 a / 15``, at this length within the
-        tolerance even if a is the norm of the weights. Where the estimate is larger the velocity jumps: flows slide
+        tolerance even if a is the scale of the weights. Where the estimate is larger the velocity jumps: flows slide
         along kinks, across which it changes sign, and no step is short enough for an estimate that falls with h alone.
+        Where that is seen the step is ``_KINK_FACTOR`` times as long.
         """
-        return (15 * self._tolerance) ** (1 / 3) / self.radius.value
+        factor = _KINK_FACTOR if self._kinked else 1.0
+        return factor * (15 * self._tolerance) ** (1 / 3) / self.radius.value
 
     def plan(self, point: Point) -> tuple[float, int]:
         """Return the length and the stages of the next step, if nothing comes between."""
@@ -181,7 +206,7 @@ class RungeKuttaChebyshev:
     def _error(self, point: Point, after: Point, length: float) -> float:
         """The estimated local error, ``4/5 (y - y') + 2/5 h (f + f')``, over what the tolerance allows."""
         estimate = (point.velocity + after.velocity).mul_(0.4 * length).add_(point.weights - after.weights, alpha=0.8)
-        return float(estimate.norm()) / (self._tolerance * max(float(after.weights.norm()), 1e-30))
+        return float(estimate.norm()) / (self._tolerance * max(self.scale.at(after.weights), 1e-30))
 
     def _grow(self, length: float, error: float) -> None:
         """Set the next step's length from the errors of the last two, as the method's authors do."""
