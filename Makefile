@@ -10,7 +10,7 @@ REFERENCE := results/reference
 TABLES ?= results/tables
 # For `make claims`: whose.
 CLAIMS ?= results/claims.json
-SPEED := scalar_speed regression_speed network_speed
+SPEED := scalar_speed regression_speed network_speed coverage
 
 .PHONY: figures report claims agreement reference-figures reference-collect resume install test test-faults test-cluster \
 	lint benchmark archive redraw deviations environment clean

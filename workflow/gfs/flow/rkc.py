@@ -33,6 +33,8 @@ _LONGEST = 2.0
 # At kinks, across which the velocity jumps, the error falls with the step like its first power, of a smooth motion like
 # its third: below this power of the step's ratio the flow counts as crossing one, for so many steps.
 _SMOOTH = 1.5
+# ... if the longer of the two steps resolves the fastest motion, this long in units of 1/sharpness.
+_RESOLVED = 1.5
 _KINK_STEPS = 10
 # ... and the shortest step is this much longer: about 1/sharpness by default, as rk4's.
 _KINK_FACTOR = 4.0
@@ -140,14 +142,14 @@ class RungeKuttaChebyshev:
                 self._before = rejected = None
                 continue
             error = self._error(point, after, length)
-            if rejected and error > rejected[1] * (length / rejected[0]) ** _SMOOTH:
+            if rejected and error > rejected[1] * (length / rejected[0]) ** _SMOOTH:  # no smooth motion
                 self._kinked = _KINK_STEPS
             if error <= 1 or length <= self._shortest:
                 self._short = 2 * length * self.radius.value <= coefficients(stages).interval
                 self._grow(length, error)
                 self.reach += length * self.radius.value
                 return self._taken(Step(point, after, length))
-            rejected = length, error
+            rejected = (length, error) if length * self.radius.value <= _RESOLVED else None
             self._length = max(length * max(0.1, 0.8 * error ** (-1 / 3)), self._shortest)
         raise FlowEnded("unstable" if math.isfinite(after.loss) else "not finite")
 

@@ -21,13 +21,10 @@ _RANDOM = 0.1
 # falls faster nothing is gained by believing it, and where it hardly falls it says little of what is to come.
 _ORDINARY = 0.5
 _SLOWEST = 0.95
-# What is taken for that factor where the changes differ in sign.
+# What is taken for that factor where the changes differ in sign, and show no law.
 _TURNING = 0.75
 # That law never holds exactly, and the two coarser flows tell the error to a factor.
-_STOPPING_MARGIN = 1.4
-_INTEGRATION_MARGIN = 2.0
-# A flow that starts at a loss of fewer tolerances is followed past its end: what is fast at its start hides the rest.
-_NEAR_START = 100.0
+_MARGIN = 2.0
 
 
 @dataclass(frozen=True)
@@ -38,11 +35,10 @@ class GFSSharpness:
         value: the largest Hessian eigenvalue at the solution; NaN unless ``status`` is ``converged``.
         integration_error: from what it changes by in two flows that are integrated more coarsely, at 16 times the loss
             tolerance, or at the tolerance if the flow starts below that: twice the error of which this is the sign.
-        stopping_error: what is still to come, from the sharpness at 16, 4 and 1 times the loss tolerance: where its
-            changes fall by the factor r each time it is r / (1 - r) times the last one, and a margin. Where one slow
-            direction is left r is 1/2, as the distance to the end is proportional to the root of the loss; at
-            degenerate minima, and where many slow directions are left, r is nearer to one. Where the changes show no
-            such law, or the flow starts near its end, it is first followed to a sixteenth of its loss.
+        stopping_error: what is still to come. The flow is followed on to a quarter and to a sixteenth of its loss; of
+            these two changes, which fall by the factor r, it is the sum and twice ``r / (1 - r)`` times the last. Where
+            one slow direction is left r is 1/2, as the distance to the end is proportional to the root of the loss; at
+            degenerate minima, and where many slow directions are left, r is nearer to one.
         eigenvalue_error: the residual of the eigenvalue; some eigenvalue lies within it.
         status: ``converged``, or why there is no value: that of the flow, ``eigenvalue not converged``, or ``negative
             curvature`` where the largest eigenvalue is not positive.
@@ -118,13 +114,17 @@ class _Estimate:
             return _without_value("eigenvalue not converged", solution, top)
         if not top.value > 0:
             return _without_value("negative curvature", solution, top)
-        levels = [NEAR**2 * self._flows.end, NEAR * self._flows.end, self._flows.end]
-        before = [] if fine.began <= levels[0] else [self._value(fine.passed[level].weights) for level in levels[:2]]
+        level = NEAR**2 * self._flows.end
+        value = top.value
+        if fine.began > level:
+            value = self._value(fine.passed[level].weights)
+        else:
+            level = self._flows.end
+        stopping = self._stopping(value)
         integration = math.nan
         others: list[tuple[Flow, float]] = []
-        if estimate_error:
-            integration, others = self._integration(*((levels[0], before[0]) if before else (levels[2], top.value)))
-        stopping = self._stopping(before, integration)
+        if estimate_error and fine.status == "converged":
+            integration, others = self._integration(level, value)
         if fine.status != "converged":  # further on the loss falls below zero
             return _without_value(fine.status, fine.solution(self._flows.end), top)
         solution = fine.solution(self._flows.end)
@@ -152,48 +152,43 @@ class _Estimate:
             other = self._flows.start(scale)
             if other.follow([level]):
                 error = abs(self._value(other.passed[level].weights) - value)
-                found.append(_INTEGRATION_MARGIN * error / self._flows.change(scale))
+                found.append(_MARGIN * error / self._flows.change(scale))
             flows.append((other, level))
         flows.reverse()  # the error in the weights is that of the first, as it is nearer
         return max(found, default=math.nan), flows
 
-    def _stopping(self, before: list[float], integration: float) -> float:
-        end, fine = self._end, self._fine
-        if end.loss == 0:
+    def _stopping(self, before: float) -> float:
+        """Return the stopping error; ``before`` is the sharpness at 16 times the loss tolerance, if it was passed."""
+        fine, top = self._fine, self._top.value
+        loss = self._end.loss
+        if loss == 0:
             return 0.0
-        changes = _changes([*before, self._top.value]) if before else []
-        if before:
-            ratio = _ratio(*changes)
-            most = _to_come(_SLOWEST, changes)
-            if fine.began > _NEAR_START * end.loss and 0 <= ratio <= _SLOWEST:
-                return _to_come(ratio, changes)
-            if most <= integration / 4:  # it is not worth the while
-                return most
-        levels = [end.loss / NEAR, end.loss / NEAR**2]
+        levels = [loss / NEAR, loss / NEAR**2]
         status = fine.look_beyond(levels)
-        if status == "stationary":
-            return _STOPPING_MARGIN * abs(self._value(fine.last.weights) - self._top.value)
-        if status != "converged":
-            return _to_come(_SLOWEST, changes) if before else math.nan
-        after = [self._top.value, *(self._value(fine.passed[level].weights) for level in levels)]
-        changes = _changes(after)
-        return abs(after[-1] - after[0]) + _to_come(_ratio(*changes), changes)
+        if status == "stationary":  # the loss falls no further: the flow has come to its end
+            return _MARGIN * abs(self._value(fine.last.weights) - top)
+        if status == "converged":
+            middle, last = (self._value(fine.passed[level].weights) for level in levels)
+            return abs(last - top) + _to_come(middle - top, last - middle)
+        if fine.began <= NEAR**2 * self._flows.end:
+            return math.nan
+        middle = self._value(fine.passed[NEAR * self._flows.end].weights)
+        return _to_come(middle - before, top - middle)
 
 
-def _changes(values: list[float]) -> list[float]:
-    return [values[1] - values[0], values[2] - values[1]]
-
-
-def _ratio(first: float, second: float) -> float:
-    return second / first if first else (0.0 if second == 0 else math.inf)
-
-
-def _to_come(ratio: float, changes: list[float]) -> float:
-    """Return what is to come after two changes of that ratio; of one below zero or near one no law is known."""
-    if 0 <= ratio < _SLOWEST:
-        return _STOPPING_MARGIN * abs(changes[1]) * max(ratio, _ORDINARY) / (1 - max(ratio, _ORDINARY))
-    ratio = _TURNING if ratio < 0 else _SLOWEST
-    return _STOPPING_MARGIN * max(map(abs, changes)) * ratio / (1 - ratio)
+def _to_come(first: float, second: float) -> float:
+    """Return what is to come after two changes, each from a loss to a quarter of it."""
+    if first == second == 0:
+        return 0.0
+    ratio = second / first if first else math.inf
+    largest = max(abs(first), abs(second))
+    if ratio < 0:
+        ratio = _TURNING
+    elif ratio < _SLOWEST:
+        ratio, largest = max(ratio, _ORDINARY), abs(second)
+    else:
+        ratio = _SLOWEST
+    return _MARGIN * largest * ratio / (1 - ratio)
 
 
 def _without_value(status: str, solution: FlowSolution, top: Sharpness | None = None) -> GFSSharpness:
