@@ -160,9 +160,9 @@ class _Estimate:
     def _stopping(self, before: float) -> float:
         """Return the stopping error; ``before`` is the sharpness at 16 times the loss tolerance, if it was passed."""
         fine, top = self._fine, self._top.value
-        loss = self._end.loss
-        if loss == 0:
+        if self._end.loss == 0:
             return 0.0
+        loss = self._flows.end if fine.steps else self._end.loss
         levels = [loss / NEAR, loss / NEAR**2]
         status = fine.look_beyond(levels)
         if status == "stationary":  # the loss falls no further: the flow has come to its end

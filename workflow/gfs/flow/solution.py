@@ -297,10 +297,13 @@ class Flow:
         self._scale: Scale | None = None
         self._leave_by: float | None = None  # the time by which a saddle has to be left
 
-    def follow(self, levels: Sequence[float]) -> bool:
-        """Follow the flow past the losses ``levels``, which fall, and return whether it got to the last."""
+    def follow(self, levels: Sequence[float], further: Sequence[float] = ()) -> bool:
+        """Follow the flow past the losses ``levels``, which fall, and return whether it got to the last.
+
+        Those of ``further``, below them, are noted if the last step passes them: later it is gone.
+        """
         try:
-            self._advance(levels)
+            self._advance(levels, further)
             self.status = "converged"
         except FlowEnded as stopped:
             self.status = stopped.status
@@ -313,11 +316,12 @@ class Flow:
         exponentials, or a power. Where they shrink, or are not known, the flow is followed to a quarter of the loss.
         """
         near = [NEAR**2 * tolerance, NEAR * tolerance, tolerance]
-        if not self.follow(sorted({*passing, *near}, reverse=True)) or not self.steps:
+        further = [tolerance / NEAR, tolerance / NEAR**2]
+        if not self.follow(sorted({*passing, *near}, reverse=True), further) or not self.steps:
             return
         first, second, last = (self.passed[level].time for level in near)
         if self.began <= near[0] or last - second < _SLOWER * (second - first):
-            self.look_beyond([tolerance / NEAR])
+            self.look_beyond(further[:1])
 
     def look_beyond(self, levels: Sequence[float]) -> Status:
         """Follow the flow past its end and return the status there; of the flow none but ``negative loss`` counts."""
@@ -345,13 +349,12 @@ class Flow:
             passed=tuple(self.passed[level].weights for level in passing if level in self.passed),
         )
 
-    def _advance(self, levels: Sequence[float]) -> None:
-        left = [level for level in levels if level not in self.passed]
+    def _advance(self, levels: Sequence[float], further: Sequence[float] = ()) -> None:
         point = self._point or self._begin()
         if not self.steps:
-            self.passed |= {level: self.last for level in left if point.loss <= level}
-            left = [level for level in left if level not in self.passed]
-        while left:
+            self.passed |= {level: self.last for level in levels if point.loss <= level}
+        left = [level for level in (*levels, *further) if level not in self.passed]
+        while levels[-1] not in self.passed:
             if point.speed == 0:
                 raise FlowEnded("stationary")
             if self._integrator is None:
