@@ -30,11 +30,9 @@ _AS_GOOD = 0.9
 # below about 1/3, so that a longer step brings no more.
 _LONGEST = 2.0
 # Rounding grows like the square of the stages, and the displacements that it enters are small; see the tests.
-# At kinks, across which the velocity jumps, the error falls with the step like its first power, of a smooth motion like
-# its third: below this power of the step's ratio the flow counts as crossing one, for so many steps.
-_SMOOTH = 1.5
-# ... if the longer of the two steps resolves the fastest motion, this long in units of 1/sharpness.
-_RESOLVED = 1.5
+# The estimate for a smooth motion of the size of the scale at the fastest rate, in the shortest step, is 3: where it is
+# larger the velocity jumps, and for so many steps the flow counts as crossing kinks.
+_JUMP = 3.3
 _KINK_STEPS = 10
 # ... and the shortest step is this much longer: about 1/sharpness by default, as rk4's.
 _KINK_FACTOR = 4.0
@@ -130,7 +128,6 @@ class RungeKuttaChebyshev:
             FlowEnded: the budget is used up, a number is not finite, or no step is short enough.
         """
         self._kinked -= self._kinked > 0
-        rejected: tuple[float, float] | None = None
         for _ in range(_MAX_REJECTIONS):
             length, stages = self.plan(point)
             self._gradients.require(stages)
@@ -139,17 +136,16 @@ class RungeKuttaChebyshev:
             if not (after.finite and after.loss <= point.loss * (1 + 1e-6)):
                 self.radius.refine(point)
                 self._length /= 2
-                self._before = rejected = None
+                self._before = None
                 continue
             error = self._error(point, after, length)
-            if rejected and error > rejected[1] * (length / rejected[0]) ** _SMOOTH:  # no smooth motion
-                self._kinked = _KINK_STEPS
             if error <= 1 or length <= self._shortest:
+                if not self._kinked and error > _JUMP:
+                    self._kinked = _KINK_STEPS
                 self._short = 2 * length * self.radius.value <= coefficients(stages).interval
                 self._grow(length, error)
                 self.reach += length * self.radius.value
                 return self._taken(Step(point, after, length))
-            rejected = (length, error) if length * self.radius.value <= _RESOLVED else None
             self._length = max(length * max(0.1, 0.8 * error ** (-1 / 3)), self._shortest)
         raise FlowEnded("unstable" if math.isfinite(after.loss) else "not finite")
 

@@ -430,10 +430,10 @@ def markdown(table: pd.DataFrame, seed: int, machine: str) -> str:
         f"`gfs_sharpness` by default options on cases drawn by seed {seed}, in float64 "
         "([coverage.py](../../workflow/gfs/speed/coverage.py)). True values are closed forms (scalar networks, "
         "degenerate minima, squared regression), or of flows that scipy's LSODA integrated to a loss of 1e-16, at "
-        f"kinks (ReLU, hardtanh) of flows of ours at tolerances of 1e-5 and 1e-6 that agree to {_SAME:g}. Cases without "
-        "a value (the status says so) or without a reference are not judged. *worst* is the true error over the stated "
-        "one, at most 1 where all hold; *median* the stated over the true one; *cost* the gradients and Hessian-vector "
-        "products over those of the flow alone.",
+        f"kinks (ReLU, hardtanh) of flows of ours at tolerances of 1e-5 and 1e-6 that agree to {_SAME:g}. Cases "
+        "without a value (the status says so) or without a reference are not judged. *worst* is the true error over "
+        "the stated one, at most 1 where all hold; *median* the stated over the true one; *cost* the gradients and "
+        "Hessian-vector products over those of the flow alone.",
         "",
         "| kind | cases | judged | within | worst | median | stated error over value | cost |",
         "|---|---|---|---|---|---|---|---|",
