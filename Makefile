@@ -92,7 +92,7 @@ docs: .venv/docs
 # Speed, side by side in one run. Leave the machine alone meanwhile.
 benchmark: install
 	$(SNAKEMAKE) --cores $(CORES) --forcerun $(SPEED) -- $(SPEED)
-	@cat results/speed/scalar.md results/speed/regression.md results/speed/networks.md
+	@cat results/speed/scalar.md results/speed/regression.md results/speed/networks.md results/speed/coverage.md
 
 # What would be deposited, as one file in archive/; for other results than the default ones
 # `make archive ARGS="--configfile config/paper.yaml"`.
