@@ -30,9 +30,9 @@ _AS_GOOD = 0.9
 # below about 1/3, so that a longer step brings no more.
 _LONGEST = 2.0
 # Rounding grows like the square of the stages, and the displacements that it enters are small; see the tests.
-# The estimate for a smooth motion of the size of the scale at the fastest rate, in the shortest step, is 3: where it is
-# larger the velocity jumps, and for so many steps the flow counts as crossing kinks.
-_JUMP = 3.3
+# A velocity that changes by this many times the most that the curvature allows jumps, and for so many steps the flow
+# counts as crossing kinks.
+_JUMP = 2.0
 _KINK_STEPS = 10
 # ... and the shortest step is this much longer: about 1/sharpness by default, as rk4's.
 _KINK_FACTOR = 4.0
@@ -140,7 +140,7 @@ class RungeKuttaChebyshev:
                 continue
             error = self._error(point, after, length)
             if error <= 1 or length <= self._shortest:
-                if not self._kinked and error > _JUMP:
+                if error > 1 and self._jumps(point, after, length):
                     self._kinked = _KINK_STEPS
                 self._short = 2 * length * self.radius.value <= coefficients(stages).interval
                 self._grow(length, error)
@@ -205,6 +205,11 @@ class RungeKuttaChebyshev:
         """The estimated local error, ``4/5 (y - y') + 2/5 h (f + f')``, over what the tolerance allows."""
         estimate = (point.velocity + after.velocity).mul_(0.4 * length).add_(point.weights - after.weights, alpha=0.8)
         return float(estimate.norm()) / (self._tolerance * max(self.scale.at(after.weights), 1e-30))
+
+    def _jumps(self, point: Point, after: Point, length: float) -> bool:
+        """Whether the velocity changes by more along a step than the curvature allows."""
+        change = float((after.velocity - point.velocity).norm())
+        return change > _JUMP * length * self.radius.value * max(point.speed, after.speed)
 
     def _grow(self, length: float, error: float) -> None:
         """Set the next step's length from the errors of the last two, as the method's authors do."""

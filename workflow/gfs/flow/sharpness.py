@@ -23,8 +23,9 @@ _ORDINARY = 0.5
 _SLOWEST = 0.95
 # What is taken for that factor where the changes differ in sign, and show no law.
 _TURNING = 0.75
-# That law never holds exactly, and the two coarser flows tell the error to a factor.
+# That law never holds exactly, and coarser flows tell the error to a factor.
 _MARGIN = 2.0
+_INTEGRATION_MARGIN = 3.0
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class GFSSharpness:
     Attributes:
         value: the largest Hessian eigenvalue at the solution; NaN unless ``status`` is ``converged``.
         integration_error: from what it changes by in two flows that are integrated more coarsely, at 16 times the loss
-            tolerance, or at the tolerance if the flow starts below that: twice the error of which this is the sign.
+            tolerance, or at the tolerance if the flow starts below that: three times the error of which this is the sign.
         stopping_error: what is still to come. The flow is followed on to a quarter and to a sixteenth of its loss; of
             these two changes, which fall by the factor r, it is the sum and twice ``r / (1 - r)`` times the last. Where
             one slow direction is left r is 1/2, as the distance to the end is proportional to the root of the loss; at
@@ -152,7 +153,7 @@ class _Estimate:
             other = self._flows.start(scale)
             if other.follow([level]):
                 error = abs(self._value(other.passed[level].weights) - value)
-                found.append(_MARGIN * error / self._flows.change(scale))
+                found.append(_INTEGRATION_MARGIN * error / self._flows.change(scale))
             flows.append((other, level))
         flows.reverse()  # the error in the weights is that of the first, as it is nearer
         return max(found, default=math.nan), flows
