@@ -35,7 +35,7 @@ class GFSSharpness:
     Attributes:
         value: the largest Hessian eigenvalue at the solution; NaN unless ``status`` is ``converged``.
         integration_error: from what it changes by in two flows that are integrated more coarsely, at 16 times the loss
-            tolerance, or at the tolerance if the flow starts below that: three times the error of which this is the sign.
+            tolerance, or at the tolerance if the flow starts below that: three times the error that this is a sign of.
         stopping_error: what is still to come. The flow is followed on to a quarter and to a sixteenth of its loss; of
             these two changes, which fall by the factor r, it is the sum and twice ``r / (1 - r)`` times the last. Where
             one slow direction is left r is 1/2, as the distance to the end is proportional to the root of the loss; at
