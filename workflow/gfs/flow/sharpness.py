@@ -168,7 +168,7 @@ class _Estimate:
         status = fine.look_beyond(levels)
         if status == "stationary":  # the loss falls no further: the flow has come to its end
             return _MARGIN * abs(self._value(fine.last.weights) - top)
-        if status == "converged":
+        if all(level in fine.passed for level in levels):
             middle, last = (self._value(fine.passed[level].weights) for level in levels)
             return abs(last - top) + _to_come(middle - top, last - middle)
         if fine.began <= NEAR**2 * self._flows.end:

@@ -42,6 +42,8 @@ _LOGARITHMS = 20.0
 NEAR = 4.0
 # Times in which the loss falls by that factor that shrink more than this lead below zero, or may.
 _SLOWER = 0.97
+# Losses below this are not followed: squares of what is left of the gradient have no digits any more.
+_LEAST = 1e-290
 # How much coarser the flows are that the error is estimated by, in the tolerance of rkc and the step of rk4.
 _COARSER = {"rkc": (10.0, 30.0), "rk4": (1.5, 2.0)}
 # The powers of these that errors are proportional to: second order with steps chosen by the local error, and fourth.
@@ -325,7 +327,9 @@ class Flow:
 
     def look_beyond(self, levels: Sequence[float]) -> Status:
         """Follow the flow past its end and return the status there; of the flow none but ``negative loss`` counts."""
-        self.follow(levels)
+        levels = [level for level in levels if level > _LEAST]
+        if levels:
+            self.follow(levels)
         beyond = self.status
         if beyond != "negative loss":
             self.status = "converged"
