@@ -162,10 +162,10 @@ def _saddle(rng: np.random.Generator, i: int) -> Case:
 
 def _degenerate(rng: np.random.Generator, i: int) -> Case:
     power = (4, 6, 8)[i % 3]
-    growth, top, height = 10 ** rng.uniform(-1, 1), 10 ** rng.uniform(-0.5, 0.5), rng.uniform(0.3, 1.5)
+    growth, top, height = 10 ** rng.uniform(-1, 0.5), 10 ** rng.uniform(-0.5, 0.5), rng.uniform(0.3, 1.5)
 
     def plain(w: Tensor) -> Tensor:
-        return top * (1 + growth * w[1]).square() * w[0] ** 2 / 2 + w[1:].abs().pow(power).sum()
+        return top * (growth * w[1]).exp() * w[0] ** 2 / 2 + w[1:].abs().pow(power).sum()
 
     def turned(w: Tensor) -> Tensor:
         s, d = (w[0] + w[1]) / math.sqrt(2), (w[0] - w[1]) / math.sqrt(2)
