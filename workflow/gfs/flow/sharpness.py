@@ -165,12 +165,12 @@ class _Estimate:
             return 0.0
         loss = self._flows.end if fine.steps else self._end.loss
         levels = [loss / NEAR, loss / NEAR**2]
-        status = fine.look_beyond(levels)
-        if status == "stationary":  # the loss falls no further: the flow has come to its end
-            return _MARGIN * abs(self._value(fine.last.weights) - top)
+        status = fine.look_beyond([loss, *levels])
         if all(level in fine.passed for level in levels):
             middle, last = (self._value(fine.passed[level].weights) for level in levels)
             return abs(last - top) + _to_come(middle - top, last - middle)
+        if status == "stationary":  # the loss falls no further: the flow has come to its end
+            return _MARGIN * abs(self._value(fine.last.weights) - top)
         if fine.began <= NEAR**2 * self._flows.end:
             return math.nan
         middle = self._value(fine.passed[NEAR * self._flows.end].weights)

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 from typing import Literal, Protocol
 
 import torch
@@ -40,8 +41,10 @@ _ESCAPE_PRODUCTS = 20
 _LOGARITHMS = 20.0
 # The ratio of the losses by which the end of a flow is judged: at 16, 4 and 1 times the tolerance, and below it.
 NEAR = 4.0
-# Times in which the loss falls by that factor that shrink more than this lead below zero, or may.
+# Times in which the loss falls by that factor that grow by less than this share of what they did may lead below zero.
 _SLOWER = 0.97
+# A flow of which that holds below its end as well is followed to its end's loss over this: a step leads across zero.
+_FAR_BELOW = 100.0
 # Losses below this are not followed: squares of what is left of the gradient have no digits any more.
 _LEAST = 1e-290
 # How much coarser the flows are that the error is estimated by, in the tolerance of rkc and the step of rk4.
@@ -314,26 +317,34 @@ class Flow:
     def follow_to_end(self, tolerance: float, passing: Sequence[float] = ()) -> None:
         """Follow the flow to the loss ``tolerance`` and, where that may fall below zero, until it is seen whether.
 
-        The loss of a flow that ends at zero falls by the same factor in times that do not shrink: it is a sum of
-        exponentials, or a power. Where they shrink, or are not known, the flow is followed to a quarter of the loss.
+        The loss of a flow that ends at zero falls by the same factor in times that grow steadily: it is a sum of
+        exponentials, or a power. Where they grow less than before, or are not known, the flow is followed further.
         """
-        near = [NEAR**2 * tolerance, NEAR * tolerance, tolerance]
+        near = [NEAR**power * tolerance for power in (3, 2, 1, 0)]
         further = [tolerance / NEAR, tolerance / NEAR**2]
         if not self.follow(sorted({*passing, *near}, reverse=True), further) or not self.steps:
             return
-        first, second, last = (self.passed[level].time for level in near)
-        if self.began <= near[0] or last - second < _SLOWER * (second - first):
-            self.look_beyond(further[:1])
+        if self.began <= near[0] or self._falls_faster(near):
+            self.look_beyond([tolerance, *further])
 
     def look_beyond(self, levels: Sequence[float]) -> Status:
-        """Follow the flow past its end and return the status there; of the flow none but ``negative loss`` counts."""
-        levels = [level for level in levels if level > _LEAST]
-        if levels:
-            self.follow(levels)
+        """Follow the flow past its end, the first of three losses that fall, and return the status there.
+
+        Of the flow itself no status changes but to ``negative loss``.
+        """
+        followed = [level for level in levels if level > _LEAST]
+        if followed and self.follow(followed) and len(followed) == 3 and self.steps and self._falls_faster(followed):
+            self.follow([levels[-1] / _FAR_BELOW])
         beyond = self.status
         if beyond != "negative loss":
             self.status = "converged"
         return beyond
+
+    def _falls_faster(self, levels: Sequence[float]) -> bool:
+        """Whether the times between four losses grow less than they did, or those between three do not grow."""
+        times = [later - earlier for earlier, later in pairwise(self.passed[level].time for level in levels)]
+        before = 1.0 if len(times) == 2 else max(times[1] / times[0], 1.0) if times[0] > 0 else math.inf
+        return times[-1] < _SLOWER * before * times[-2]
 
     def solution(self, tolerance: float, passing: Sequence[float] = ()) -> FlowSolution:
         """Return what is known of the flow's end at the loss ``tolerance``."""
