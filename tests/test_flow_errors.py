@@ -126,24 +126,6 @@ def test_starts_near_the_end(loss):
     assert abs(found.value - exact) <= found.error < 4 * abs(found.value - exact) + 1e-9
 
 
-@pytest.mark.parametrize("activation", ["relu", "hardtanh"])
-@pytest.mark.parametrize(("width", "samples"), [(5, 10), (12, 20)])
-def test_at_kinks_no_more_gradients_than_rk4(activation, width, samples):
-    generator = torch.Generator().manual_seed(width)
-    inputs = torch.randn(samples, 8, generator=generator, dtype=torch.float64)
-    targets = torch.randn(samples, 1, generator=generator, dtype=torch.float64)
-    module = networks.fully_connected(8, 1, widths=(width, width), activation=activation).double()
-    loss, start = networks.flat_loss(module, inputs, targets)
-    ours, theirs = (
-        flow.gradient_flow_solution(
-            loss, start, method=method, loss_tolerance=1e-2, estimate_error=False, max_gradients=8_000
-        )
-        for method in ("rkc", "rk4")
-    )
-    assert ours.status == theirs.status
-    assert ours.gradient_evaluations <= theirs.gradient_evaluations
-
-
 def table(**columns):
     given = {"kind": "a", "case": "", "status": "converged", "true": 2.0, "value": 2.0, "error": 0.1, "distance": 0.05}
     return pd.DataFrame({**given, "gradients": 200, "alone": 100, **columns}, index=range(4))

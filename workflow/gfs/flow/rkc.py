@@ -30,12 +30,6 @@ _AS_GOOD = 0.9
 # below about 1/3, so that a longer step brings no more.
 _LONGEST = 2.0
 # Rounding grows like the square of the stages, and the displacements that it enters are small; see the tests.
-# A velocity that changes by this many times the most that the curvature allows jumps, and for so many steps the flow
-# counts as crossing kinks.
-_JUMP = 2.0
-_KINK_STEPS = 10
-# ... and the shortest step is this much longer: about 1/sharpness by default, as rk4's.
-_KINK_FACTOR = 4.0
 _MAX_STAGES = {torch.float32: 200, torch.float64: 1000}
 
 
@@ -107,9 +101,6 @@ class RungeKuttaChebyshev:
         self._length = 1 / self.radius.value
         self._before: tuple[float, float] | None = None  # length and error of the last step
         self._fall = math.inf  # of the loss per time over the last step
-        self._kinked = 0  # for how many steps more the flow counts as crossing kinks
-        self._looked = True  # whether the last step was followed by a look at the curvature
-        self._short = False  # whether that step was far from the limit of stability
         self.reach = 0.0
         self.end = 0.0  # is not looked at
 
@@ -127,7 +118,6 @@ class RungeKuttaChebyshev:
         Raises:
             FlowEnded: the budget is used up, a number is not finite, or no step is short enough.
         """
-        self._kinked -= self._kinked > 0
         for _ in range(_MAX_REJECTIONS):
             length, stages = self.plan(point)
             self._gradients.require(stages)
@@ -140,9 +130,6 @@ class RungeKuttaChebyshev:
                 continue
             error = self._error(point, after, length)
             if error <= 1 or length <= self._shortest:
-                if error > 1 and self._jumps(point, after, length):
-                    self._kinked = _KINK_STEPS
-                self._short = 2 * length * self.radius.value <= coefficients(stages).interval
                 self._grow(length, error)
                 self.reach += length * self.radius.value
                 return self._taken(Step(point, after, length))
@@ -150,14 +137,12 @@ class RungeKuttaChebyshev:
         raise FlowEnded("unstable" if math.isfinite(after.loss) else "not finite")
 
     def arrive(self, point: Point) -> None:
-        """Look at the curvature where a step has led; of two short steps after one alone."""
-        self._looked = not (self._looked and self._short)
-        if self._looked:
-            self.radius.update(point)
+        """Look at the curvature where a step has led."""
+        self.radius.update(point)
 
     def moved(self, step: Step, curvature: float, direction: Tensor) -> None:
         """Take note of a step that was taken otherwise, and of the curvature that was met along a direction, (P,)."""
-        self._before, self._short = None, False
+        self._before = None
         if abs(curvature) >= _AS_GOOD * self.radius.value:
             self.radius.direction = direction / direction.norm()
         self._taken(step)
@@ -173,10 +158,8 @@ class RungeKuttaChebyshev:
         The local error of a motion of size a at rate lambda is ``(h lambda)^3 a / 15``, at this length within the
         tolerance even if a is the scale of the weights. Where the estimate is larger the velocity jumps: flows slide
         along kinks, across which it changes sign, and no step is short enough for an estimate that falls with h alone.
-        Where that is seen the step is ``_KINK_FACTOR`` times as long.
         """
-        factor = _KINK_FACTOR if self._kinked else 1.0
-        return factor * (15 * self._tolerance) ** (1 / 3) / self.radius.value
+        return (15 * self._tolerance) ** (1 / 3) / self.radius.value
 
     def plan(self, point: Point) -> tuple[float, int]:
         """Return the length and the stages of the next step, if nothing comes between."""
@@ -205,11 +188,6 @@ class RungeKuttaChebyshev:
         """The estimated local error, ``4/5 (y - y') + 2/5 h (f + f')``, over what the tolerance allows."""
         estimate = (point.velocity + after.velocity).mul_(0.4 * length).add_(point.weights - after.weights, alpha=0.8)
         return float(estimate.norm()) / (self._tolerance * max(self.scale.at(after.weights), 1e-30))
-
-    def _jumps(self, point: Point, after: Point, length: float) -> bool:
-        """Whether the velocity changes by more along a step than the curvature allows."""
-        change = float((after.velocity - point.velocity).norm())
-        return change > _JUMP * length * self.radius.value * max(point.speed, after.speed)
 
     def _grow(self, length: float, error: float) -> None:
         """Set the next step's length from the errors of the last two, as the method's authors do."""
