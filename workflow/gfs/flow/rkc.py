@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gfs.flow.chebyshev import coefficients, stages_for
 from gfs.flow.gradients import FlowEnded, Gradients, Point
+from gfs.flow.scale import Scale
 from gfs.flow.step import Step
 from gfs.lanczos import Lanczos, half_random
 
@@ -41,8 +42,9 @@ class SpectralRadius:
     step raises the loss.
     """
 
-    def __init__(self, gradients: Gradients, point: Point) -> None:
+    def __init__(self, gradients: Gradients, point: Point, scale: Scale) -> None:
         self._gradients = gradients
+        self._scale = scale
         self.direction = point.velocity / point.velocity.norm()
         self.value = 0.0
         self.rayleigh_quotient = 0.0
@@ -51,7 +53,7 @@ class SpectralRadius:
 
     def update(self, point: Point) -> None:
         """Take one step of power iteration at a new point."""
-        image = self._gradients.curvature_along(point, self.direction)
+        image = self._gradients.curvature_along(point, self.direction, self._scale.at(point.weights))
         self.rayleigh_quotient = float(image @ self.direction)
         size = float(image.norm())
         if not math.isfinite(size):
@@ -63,7 +65,8 @@ class SpectralRadius:
     def refine(self, point: Point) -> None:
         """Look for it in a Krylov space of the direction known so far and of a random one."""
         start = half_random(self.direction)
-        space = Lanczos(partial(self._gradients.curvature_along, point), start, min(_PRODUCTS, start.numel()))
+        product = partial(self._gradients.curvature_along, point, scale=self._scale.at(point.weights))
+        space = Lanczos(product, start, min(_PRODUCTS, start.numel()))
         try:
             while not space.full:
                 space.extend()
@@ -84,7 +87,8 @@ class RungeKuttaChebyshev:
     Args:
         gradients: of the loss.
         start: where the flow starts.
-        tolerance: the local error of a step, relative to the norm of the weights.
+        tolerance: the local error of a step, relative to the scale of the weights that move
+            (:class:`gfs.flow.scale.Scale`).
         coarseness: how much coarser this flow is than the one that it is compared with.
     """
 
@@ -92,11 +96,13 @@ class RungeKuttaChebyshev:
         self._gradients = gradients
         self._tolerance = tolerance * coarseness
         self._longest = _LONGEST * coarseness ** (1 / 3)
-        self.radius = SpectralRadius(gradients, start)
+        self.scale = Scale(start)
+        self.radius = SpectralRadius(gradients, start, self.scale)
         self._length = 1 / self.radius.value
         self._before: tuple[float, float] | None = None  # length and error of the last step
         self._fall = math.inf  # of the loss per time over the last step
         self.reach = 0.0
+        self.end = 0.0  # is not looked at
 
     @property
     def largest_sharpness(self) -> float:
@@ -150,7 +156,7 @@ class RungeKuttaChebyshev:
         """A step that needs be no shorter: ``(15 tolerance)^(1/3) / sharpness``.
 
         The local error of a motion of size a at rate lambda is ``(h lambda)^3 a / 15``, at this length within the
-        tolerance even if a is the norm of the weights. Where the estimate is larger the velocity jumps: flows slide
+        tolerance even if a is the scale of the weights. Where the estimate is larger the velocity jumps: flows slide
         along kinks, across which it changes sign, and no step is short enough for an estimate that falls with h alone.
         """
         return (15 * self._tolerance) ** (1 / 3) / self.radius.value
@@ -181,7 +187,7 @@ class RungeKuttaChebyshev:
     def _error(self, point: Point, after: Point, length: float) -> float:
         """The estimated local error, ``4/5 (y - y') + 2/5 h (f + f')``, over what the tolerance allows."""
         estimate = (point.velocity + after.velocity).mul_(0.4 * length).add_(point.weights - after.weights, alpha=0.8)
-        return float(estimate.norm()) / (self._tolerance * max(float(after.weights.norm()), 1e-30))
+        return float(estimate.norm()) / (self._tolerance * max(self.scale.at(after.weights), 1e-30))
 
     def _grow(self, length: float, error: float) -> None:
         """Set the next step's length from the errors of the last two, as the method's authors do."""
