@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from gfs.arguments import require_flags
@@ -76,6 +75,7 @@ def gfs_sharpness(loss: Loss, parameters: Tensor, *, seed: int = 0, **flow: Any)
     Raises:
         TypeError, ValueError: as there.
 
+    >>> import torch
     >>> w = torch.tensor([2.0, 1.0], dtype=torch.float64)
     >>> found = gfs_sharpness(lambda w: (w.prod() - 1) ** 2 / 2, w, loss_tolerance=1e-10)
     >>> found.status, f"{found.value:.2f} +- {found.error:.2f}"
