@@ -48,7 +48,7 @@ def here(tmp_path_factory):
     digits = load_digits()
     pixels = np.round(digits.images[:40, None] / 16 * 255).astype(np.uint8)
     np.savez(folder / "digits.npz", x=pixels, y=digits.target[:40])
-    sets = {name: {"source": "npz", "file": str(folder / "digits.npz")} for name in ("digits", "digits-more")}
+    sets = {name: {"source": "npz", "file": str(folder / "digits.npz")} for name in ("digits", "digits-fewer")}
     (folder / "npz.yaml").write_text(yaml.safe_dump({"data": sets}))
     (folder / "bare").mkdir()
     (folder / "bare/sitecustomize.py").write_text(BARE)
