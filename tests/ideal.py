@@ -27,9 +27,12 @@ def run_table(phi, sharpness=None, loss=None, status="converged", name="a"):
 
 
 def good_run(name="a"):
-    """Behaves as the paper says: phi flat until the sharpness crosses 2/eta, then down to just below it."""
+    """Behaves as the paper says: phi flat until the sharpness crosses 2/eta, then down to just below it.
+
+    The sharpness is above and below 2/eta by turns.
+    """
     phi = np.concatenate([np.linspace(13.002, 13.0, 20), 9.99 + 3.01 * np.exp(-np.arange(80) / 8)])
-    sharpness = np.concatenate([np.linspace(5, 10.05, 20), 10 + 0.1 * np.sin(np.arange(79)), [9.99]])
+    sharpness = np.concatenate([np.linspace(5, 10.05, 20), 10 - 0.1 * (-1.0) ** np.arange(79), [9.99]])
     loss = np.concatenate([np.geomspace(1, 1e-2, 20), np.geomspace(1e-2, 1e-9, 80)])
     loss[30:60:5] *= 3
     return run_table(phi, sharpness, loss, name=name)
@@ -63,22 +66,36 @@ def plane():
 
 
 def gpgd(count=60):
-    """A trajectory that follows GPGD's orbits closely and those of Zhu et al. not, chaotic at first."""
+    """A trajectory that follows GPGD's orbits closely and those of Zhu et al. not, chaotic at first.
+
+    The error of two steps of theirs is the products' spread times 8 a kappa.
+    """
     generator = np.random.default_rng(0)
+    phi, spread = np.linspace(14, 9.9, count), np.linspace(0.4, 0.02, count)
+    a = ((phi / 2) ** 2 - 4) ** 0.25 - (0.2**-2 - 4) ** 0.25
+    drive = 8 * a * 0.2**0.5
+    products = 1 + spread * np.where(np.arange(count) % 2, 1, -1)
     return pd.DataFrame(
         {
-            "gfs_sharpness": np.linspace(14, 9.9, count),
+            "experiment": "test",
+            "run": "a",
+            "iteration": np.arange(count),
+            "gfs_sharpness": phi,
             "threshold": 10.0,
-            "product": 1 + np.linspace(0.4, 0.02, count) * np.where(np.arange(count) % 2, 1, -1),
+            "product": products,
+            "two_steps_on": products,
             "in_set": True,
             "period": np.repeat([0, 4, 2], [10, 10, count - 20]),
             "chaotic": np.arange(count) < 10,
             "lyapunov": 0.3,
             "distance": generator.uniform(0, 0.02, count),
             "shuffled_distance": generator.uniform(0, 0.5, count),
+            "zhu_a": a,
+            "zhu_period": np.where(drive > 1, 0, 2),
+            "zhu_chaotic": drive > 1.3,
             "zhu_distance": generator.uniform(0.02, 0.1, count),
             "two_step_error": generator.uniform(0, 1e-3, count),
-            "zhu_two_step_error": np.repeat([0.04, 0.02], [20, count - 20]),
+            "zhu_two_step_error": spread * np.abs(drive),
         }
     )
 
@@ -193,7 +210,9 @@ def linear_convergence():
 
 def linear_gfs():
     tables = [good_run(f"seed{seed}").assign(experiment=name) for name in ("1-1-1", "2-2-2") for seed in (0, 1)]
-    return pd.concat(tables, ignore_index=True).assign(balance_error=1e-5, gfs_error=0.01)
+    return pd.concat(tables, ignore_index=True).assign(
+        balance_error=1e-5, gfs_error=0.01, closed_form=lambda table: table["gfs_sharpness"]
+    )
 
 
 def rises():

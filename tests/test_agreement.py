@@ -95,3 +95,17 @@ def test_nothing_is_passed_over_in_silence(tmp_path, capsys):
 def test_errors_that_are_not_known_leave_the_start_undecided():
     ours = run([5.0, 4.0], gradients=9, error=np.nan)
     assert [found.verdict for found in agreement.compare(ours, ours)] == ["unknown", "agrees"]
+
+
+def test_of_a_run_whose_last_flow_was_not_followed_the_end_is_unknown():
+    whole = run([5.0, 4.0, 3.0], gradients=9).assign(gfs_status="converged", status=["running", "running", "converged"])
+    left = whole.copy()
+    left.loc[2, ["gfs_sharpness", "gfs_status"]] = [np.nan, None]
+    for pair in ((whole, left), (left, whole)):
+        assert [(found.quantity, found.verdict) for found in agreement.compare(*pair)] == [
+            ("start", "agrees"),
+            ("end", "unknown"),
+        ]
+    # One that diverged has no flow from its last iterate, and ends with the last that there is.
+    diverged = left.assign(status=["running", "running", "diverged"])
+    assert [found.verdict for found in agreement.compare(diverged, diverged)] == ["agrees", "agrees"]

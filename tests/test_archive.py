@@ -127,7 +127,15 @@ def test_the_record_says_what_was_made_from_what(checkout):
     assert linked(run["result"]) == made
     assert (run["startTime"], run["endTime"]) == ("2026-01-02T03:03:05+00:00", "2026-01-02T03:04:05+00:00")
     assert "c0ffee" in run["description"]
-    assert entities["#numpy-2.0"]["softwareVersion"] == "2.0"
+    numpy = entities["#numpy-2.0"]
+    assert (numpy["version"], numpy["softwareVersion"], numpy["url"]["@id"]) == (
+        "2.0",
+        "2.0",
+        "https://pypi.org/project/numpy/2.0/",
+    )
+    assert all("Profile" in entities[profile]["@type"] for profile in linked(root["conformsTo"]))
+    language = entities[entities["Snakefile"]["programmingLanguage"]["@id"]]
+    assert language["version"] == "9.20 or later"
     for name in linked(root["hasPart"]):
         assert entities[name]["sha256"] == hashlib.sha256(read[name]).hexdigest()
     # Every link within the record leads somewhere.

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 from ideal import good_run, regression_runs, run_table
 
-from gfs import claims
-from gfs.claims import measures
+from gfs import claims, files
+from gfs.claims import measures, networks
+from gfs.claims.claim import Estimate
 
 
 def verdicts(table):
@@ -57,7 +58,7 @@ def test_without_checkpoints_nothing_holds(checkpoints):
     table.loc[checkpoints:, "gfs_sharpness"] = np.nan
     table.loc[checkpoints:, "gfs_status"] = None
     found = verdicts(table)
-    of_iterates = ("oscillates", "converges", "falls", "hovers", "final-sharpness")
+    of_iterates = ("oscillates", "alternates", "converges", "falls", "hovers", "final-sharpness")
     about_gfs = [name for name in ATTEMPTED if not any(words in name for words in of_iterates)]
     assert {found[name] for name in about_gfs} == {"not attempted"}
 
@@ -96,6 +97,19 @@ def test_an_unfinished_flow_is_not_passed_over():
     assert verdicts(table)["network-gfs-monotone"] == "not attempted"
 
 
+def test_a_run_that_was_left_before_its_end_says_nothing_of_the_end():
+    """Neither where the flows of the last checkpoints were not followed, nor where training was broken off."""
+    flows = good_run()
+    flows.loc[flows["iteration"] > 40, ["gfs_sharpness", "gfs_status"]] = [np.nan, None]
+    assert measures.smallest_initial_gfs(flows) == pytest.approx(1.3, rel=1e-3)
+    assert np.isnan(measures.largest_final_gfs(flows))
+    assert measures.largest_final_sharpness(flows) == pytest.approx(0.999)
+    training = good_run().iloc[:40]
+    for measure in (measures.largest_final_gfs, measures.largest_final_sharpness, measures.loss_reduction):
+        assert np.isnan(measure(training))
+        assert np.isfinite(measure(good_run()))
+
+
 def test_the_worst_run_counts():
     bad = good_run("b")
     bad.loc[60, "gfs_sharpness"] = 20.0
@@ -106,7 +120,12 @@ def test_the_worst_run_counts():
 def test_a_rise_within_the_errors_is_none_and_large_errors_say_nothing():
     rising = run_table(13.0 * (1 + 1e-3) ** np.arange(20))
     assert verdicts(rising)["network-gfs-monotone"] == "fails"
-    assert verdicts(rising.assign(gfs_error=0.2))["network-gfs-monotone"] == "holds"
+    assert verdicts(rising.assign(gfs_error=0.1))["network-gfs-monotone"] == "fails"
+    flat = run_table(np.full(20, 13.0))
+    assert verdicts(flat.assign(gfs_error=0.1))["network-gfs-monotone"] == "holds"
+    # A rise of 2.3 percent would not have shown.
+    assert verdicts(flat.assign(gfs_error=0.15))["network-gfs-monotone"] == "not attempted"
+    assert verdicts(rising.assign(gfs_error=0.2))["network-gfs-monotone"] == "not attempted"
     assert verdicts(rising.assign(gfs_error=2.0))["network-gfs-monotone"] == "not attempted"
     assert verdicts(rising.assign(gfs_error=np.nan))["network-gfs-monotone"] == "not attempted"
 
@@ -128,7 +147,10 @@ def test_measures_in_numbers():
     assert measures.loss_reduction(table) == pytest.approx(1e-9)
     long = run_table(np.full(40, 12.0), sharpness=[9] * 10 + [11, 12, 13] * 10, loss=[1] * 10 + [1, 2, 1] * 10)
     assert measures.median_sharpness_at_edge(long) == 1.2
-    assert measures.share_of_loss_increases(long) == pytest.approx(10 / 29)
+    # Of a hundred steps at least.
+    assert measures.share_of_loss_increases(long) == pytest.approx(10 / 100)
+    longer = run_table(np.full(310, 12.0), sharpness=[9] * 10 + [11, 12, 13] * 100, loss=[1] * 10 + [1, 2, 1] * 100)
+    assert measures.share_of_loss_increases(longer) == pytest.approx(100 / 299)
 
 
 def test_identifiers_are_unique():
@@ -139,8 +161,15 @@ def test_identifiers_are_unique():
 def test_markdown_has_a_row_for_each():
     results = claims.evaluate(claims.CLAIMS, {"figure02": (["t.parquet"], good_run())}, "test")
     text = claims.markdown(results)
-    assert text.count("\n| ") == len(results) + 1
-    assert "11 were attempted: 11 hold, 0 fail" in text
+    assert text.count("\n| ") == len(results) + 2  # and two headings
+    assert "10 were attempted: 10 hold, 0 fail" in text
+    assert "2 checks" not in text.split("## Checks")[0]
+    checks = text.split("## Checks")[1]
+    assert "2 were attempted: 2 hold, 0 fail" in checks
+    assert (
+        "| scalar-starts-above | 2b | GFS sharpness starts above 2/eta (in units of 2/eta) | eta is chosen so |"
+        in checks
+    )
 
 
 def verdict_rows(table):
@@ -155,7 +184,7 @@ def verdicts_on_runs(table):
 def test_many_runs_as_the_paper_describes_them():
     found = verdicts_on_runs(regression_runs())
     assert set(found.values()) == {"holds"}
-    assert len(found) == 6
+    assert len(found) == 7
 
 
 @pytest.mark.parametrize(
@@ -195,6 +224,7 @@ def test_the_eight_are_the_first_and_the_latest_rise_the_last_of_any_run():
     table.loc[table["run"] == "run8", "gfs_sharpness"] += 5
     found = {row["id"]: row for row in verdict_rows(table)}
     assert found["regression-eight-runs"]["verdict"] == "holds"
+    assert found["regression-all-end"]["verdict"] == "fails"
     assert found["regression-rises-early"]["verdict"] == "fails"
 
 
@@ -203,3 +233,166 @@ def test_a_diverging_run_among_many_is_not_passed_over():
     table.loc[table.index[-1], ["status", "gfs_sharpness", "gfs_status"]] = ["diverged", np.nan, None]
     found = verdicts_on_runs(table)
     assert found["regression-decreases"] == found["regression-all-runs"] == "not attempted"
+
+
+# Intervals.
+
+
+def at_the_end(value, error):
+    """A run that ends at ``value`` of 2/eta, with an error."""
+    table = good_run()
+    table.loc[table.index[-1], ["gfs_sharpness", "gfs_error"]] = [10 * value, 10 * error]
+    return table
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "verdict"),
+    [
+        (1.05, 0.04, "holds"),
+        (1.083, 0.037, "not attempted"),
+        (1.106, 0.069, "not attempted"),
+        (1.2, 0.069, "fails"),
+        (0.85, 0.02, "fails"),
+        (1.0, np.nan, "not attempted"),
+    ],
+)
+def test_an_end_is_judged_with_its_error(value, error, verdict):
+    found = claims.evaluate(claims.CLAIMS, {"figure06": (["t.parquet"], at_the_end(value, error))}, "test")
+    (row,) = [row for row in found if row["id"] == "network-ends-at-threshold"]
+    assert row["verdict"] == verdict
+    if verdict == "not attempted" and np.isfinite(error):
+        assert row["note"].startswith(f"undecided: test is {value:.4g} ± {error:.2g}")
+
+
+def test_one_network_that_fails_is_enough_and_one_that_is_open_leaves_it_open():
+    (claim,) = [claim for claim in claims.CLAIMS if claim.id == "network-ends-at-threshold"]
+    good, unclear, bad = Estimate(1.0, 0.01, "a"), Estimate(1.1, 0.05, "b"), Estimate(1.3, 0.05, "c")
+    assert claim.verdict([good, unclear]) == "not attempted"
+    assert claim.verdict([good, unclear, bad]) == "fails"
+    assert claim.worst([good, unclear, bad]) == bad
+    assert claim.worst([good, unclear]) == unclear
+    assert claim.undecided([good, unclear]) == "b is 1.1 ± 0.05"
+    assert claim.verdict([]) == "not attempted"
+
+
+# What a run of a network would have shown.
+
+
+def points(phi, errors):
+    return run_table(phi).assign(gfs_error=errors)
+
+
+def test_the_smallest_rise_that_shows_is_one_that_the_claim_sees():
+    """A phi that is raised by a little more than it fails the claim, one raised by a little less does not."""
+    table = points([13.0, 12.0, 11.0, 10.9, 10.8], [0.05, 0.02, 0.05, 0.02, 0.03])
+    visible = networks.smallest_visible_rises(table)
+    for t in range(1, 5):
+        least = table["gfs_sharpness"].iloc[:t].min()
+        for factor, sees in ((1 + 1e-6, True), (1 - 1e-6, False)):
+            phi, error = table["gfs_sharpness"].to_numpy().copy(), table["gfs_error"].to_numpy().copy()
+            raised = least * (1 + visible[t - 1] * factor)
+            error[t] *= raised / phi[t]
+            phi[t] = raised
+            (estimate,) = networks.rises_beyond_error(points(phi[: t + 1], error[: t + 1]))
+            assert (estimate.value > 0) == sees
+
+
+def test_power_is_that_of_half_of_the_checkpoints():
+    table = points(np.linspace(13, 12, 11), [5.0] + [0.01] * 10)
+    visible = networks.smallest_visible_rises(table)
+    assert networks.power(table) == np.median(visible) < 0.002
+    assert visible[0] > 0.3  # the first value hides much, later ones do not
+    assert verdicts(table)["network-gfs-monotone"] == "holds"
+    assert np.isinf(networks.smallest_visible_rises(points([13.0, 12.0], [0.1, 12.0]))).all()
+    assert np.isnan(networks.smallest_visible_rises(points([13.0, np.nan], [0.1, 0.1]))).all()
+
+
+def test_a_network_that_would_not_have_shown_a_rise_is_named():
+    blurred = good_run().assign(experiment="vgg", gfs_error=1.0)
+    both = pd.concat([good_run(), blurred], ignore_index=True)
+    found = claims.evaluate(claims.CLAIMS, {"figure06": (["t.parquet"], both)}, "test")
+    (row,) = [row for row in found if row["id"] == "network-gfs-monotone"]
+    assert row["verdict"] == "not attempted"
+    assert row["note"].startswith("undecided: vgg (a rise below ")
+    assert "test: rises by 0 whatever the errors" in row["note"]
+
+
+# The edge of stability.
+
+
+def test_one_rise_in_many_steps_is_no_oscillation():
+    table = good_run().assign(loss=np.geomspace(1, 1e-9, 100))
+    table.loc[50, "loss"] = 1.0
+    assert verdicts(table)["network-loss-oscillates"] == verdicts(table)["scalar-loss-oscillates"] == "fails"
+    # Three rises in twelve steps are too few as well.
+    short = run_table(np.full(13, 12.0), sharpness=[9] + [11] * 12, loss=[1, 1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 1])
+    assert verdicts(short)["network-loss-oscillates"] == "fails"
+
+
+def test_the_edge_begins_with_a_passage_from_below_and_ends_with_phi():
+    phi = np.concatenate([np.full(30, 12.0), np.full(30, 9.9)])
+    # From far above, then around 2/eta, then at the minimum.
+    sharpness = np.concatenate([np.full(10, 30.0), 10 + 0.2 * (-1.0) ** np.arange(20), np.full(30, 7.0)])
+    table = run_table(phi, sharpness)
+    stretch = measures.at_edge(table)
+    assert stretch["iteration"].tolist() == list(range(12, 30))  # 11 is the first below
+    assert measures.median_sharpness_at_edge(table) == pytest.approx(1.0, abs=0.03)
+    assert measures.share_of_alternations(table) == 1.0
+    never = run_table(phi, np.full(60, 30.0))
+    assert np.isnan(measures.median_sharpness_at_edge(never))
+    assert verdicts(never)["network-sharpness-hovers"] == "not attempted"
+
+
+def test_turns_around_the_threshold_need_no_value_near_it():
+    phi = np.full(60, 12.0)
+    sharpness = np.concatenate([[9.0], 10 - 6.0 * (-1.0) ** np.arange(59)])
+    table = run_table(phi, sharpness)
+    assert measures.sharpness_over_two_steps(table) == pytest.approx(1.0)
+    assert measures.share_of_alternations(table) == 1.0
+    found = verdicts(table)
+    assert found["scalar-sharpness-alternates"] == found["scalar-sharpness-hovers"] == "holds"
+
+
+# The table of the networks.
+
+
+def test_networks_are_listed_with_their_settings(tmp_path):
+    path = tmp_path / "a.parquet"
+    settings = {
+        "experiment": "test",
+        "run": "a",
+        "architecture": "vgg11_bn",
+        "data_set": {"images": 300, "source": "x"},
+    }
+    files.write_table(path, good_run(), {"parameters": {"runs": {"run.parquet": settings}}})
+    (row,) = networks.described([str(path)], good_run())
+    assert (row["architecture"], row["images"], row["data"]) == ("vgg11_bn", 300, "x")
+    assert (row["threshold"], row["iterations"], row["start"]) == (10.0, 99, 13.002)
+    # A record that names files alone, and no record.
+    files.write_table(path, good_run(), {"parameters": {"runs": ["run.parquet"]}})
+    for place in (path, tmp_path / "none.parquet"):
+        (row,) = networks.described([str(place)], good_run())
+        assert (row["architecture"], row["images"]) == (None, None)
+    found = claims.evaluate(claims.CLAIMS, {"figure06": ([str(path)], good_run())}, "test")
+    page = claims.markdown(found)
+    assert "| test | - | 10 | 99 | 13 | 9.99 | 0.0%, 0.0% |" in page.split("## Networks")[1]
+
+
+def test_every_claim_says_what_would_make_it_fail():
+    for claim in claims.CLAIMS:
+        assert claim.fails_if, claim.id
+        assert claim.control is not None, claim.id
+
+
+@pytest.mark.parametrize("left", [{"status": "running"}, {"gfs_status": None}], ids=["training", "flows"])
+def test_the_end_of_a_network_that_was_left_before_it_is_not_judged(left):
+    table = good_run()
+    for column, value in left.items():
+        table.loc[table.index[-1], column] = value
+    found = claims.evaluate(claims.CLAIMS, {"figure06": (["none.parquet"], table)}, "test")
+    rows = {row["id"]: row for row in found}
+    assert rows["network-ends-at-threshold"]["verdict"] == "not attempted"
+    assert "left before its end" in rows["network-ends-at-threshold"]["note"]
+    (run,) = rows["network-gfs-monotone"]["runs"]
+    assert run["end"] is None
+    assert run["start"] == 13.002

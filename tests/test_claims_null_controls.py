@@ -107,6 +107,11 @@ def wrong_eigenvalue(table):
     return table.assign(sharpness=1.5 * table["sharpness"])
 
 
+def wrong_at_edge(table):
+    """The same from the iterate on which the sharpness comes to 2/eta."""
+    return table.assign(sharpness=table["sharpness"].where(table["iteration"] < 19, 1.5 * table["sharpness"]))
+
+
 def gradient_flow(table):
     """No gradient descent but gradient flow: the loss falls at each step."""
     return table.assign(loss=np.geomspace(1, 1e-9, len(table)))
@@ -154,7 +159,10 @@ def rising(networks):
     """The GFS sharpness rises by a hundredth on the way on networks of these names."""
     bump = 0.2 * np.sin(np.arange(100) / 5)
     return lambda table: table.assign(
-        gfs_sharpness=table["gfs_sharpness"] + table["experiment"].eq(networks) * bump[table["iteration"]]
+        **{
+            column: table[column] + table["experiment"].eq(networks) * bump[table["iteration"]]
+            for column in ("gfs_sharpness", "closed_form")
+        }
     )
 
 
@@ -177,7 +185,13 @@ CONTROLS = {
     "figure 2, wrong eigenvalue": Control(
         "figure02",
         wrong_eigenvalue,
-        ("scalar-sharpness-hovers", "final-sharpness-below", "final-sharpness-close", "sharpness-equals-gfs"),
+        (
+            "scalar-sharpness-alternates",
+            "scalar-sharpness-hovers",
+            "final-sharpness-below",
+            "final-sharpness-close",
+            "sharpness-equals-gfs",
+        ),
     ),
     "figure 2, gradient flow": Control("figure02", gradient_flow, ("scalar-loss-oscillates",)),
     "figure 2, stuck": Control(
@@ -222,7 +236,33 @@ CONTROLS = {
             distance=t["zhu_distance"],
             zhu_distance=t["distance"],
         ),
-        ("gpgd-predicts", "gpgd-beats-approximation"),
+        (
+            "gpgd-predicts",
+            "gpgd-beats-approximation",
+            "gpgd-close",
+            "approximation-far",
+            "approximation-to-period-2",
+            "approximation-no-further",
+        ),
+    ),
+    "figure 10, an approximation that never bifurcates": Control(
+        "figure10_gpgd", on_the_plane(zhu_period=2, zhu_chaotic=False), ("approximation-bifurcates",)
+    ),
+    "figure 10, an approximation that is chaotic everywhere": Control(
+        "figure10_gpgd", on_the_plane(zhu_period=0, zhu_chaotic=True), ("approximation-bifurcates",)
+    ),
+    "figure 10, a of twice the size": Control(
+        "figure10_gpgd", lambda t: t.assign(zhu_a=2 * t["zhu_a"]), ("approximation-to-period-2",)
+    ),
+    "figure 10, an approximation with four times the error": Control(
+        "figure10_gpgd",
+        lambda t: t.assign(zhu_two_step_error=4 * t["zhu_two_step_error"]),
+        ("approximation-to-period-2",),
+    ),
+    "figure 10, one of two trajectories on which all fails": Control(
+        "figure10_gpgd",
+        lambda t: pd.concat([t, t.assign(run="b", distance=t["zhu_distance"], zhu_distance=t["distance"])]),
+        ("gpgd-beats-approximation", "gpgd-close", "approximation-far"),
     ),
     "figure 11, no chaos": Control("figure11_gpgd", on_the_plane(chaotic=False), ("chaos-in-invariant-set",)),
     "figure 5a, checkpoints shuffled": Control("figure05", shuffled, ("regression-gfs-monotone",)),
@@ -230,7 +270,9 @@ CONTROLS = {
     "figure 5a, small steps": Control(
         "figure05", smaller_steps, ("regression-starts-above", "regression-ends-at-threshold")
     ),
-    "figure 5b, wrong model": Control("regression_runs", of_a_sharper_model, ("regression-eight-runs",)),
+    "figure 5b, wrong model": Control(
+        "regression_runs", of_a_sharper_model, ("regression-eight-runs", "regression-all-end")
+    ),
     "figure 5b, backwards": Control("regression_runs", backwards, ("regression-eight-monotone",)),
     "figure 5c, backwards": Control(
         "regression_runs", backwards, ("regression-decreases", "regression-all-runs", "regression-rises-early")
@@ -293,7 +335,7 @@ CONTROLS = {
             ("checkpoints shuffled", shuffled, ["gfs-monotone"]),
             ("flatter model", of_a_flatter_model, ["starts-above", "ends-at-threshold"]),
             ("small steps", smaller_steps, ["starts-above", "ends-at-threshold"]),
-            ("wrong eigenvalue", wrong_eigenvalue, ["sharpness-hovers"]),
+            ("wrong eigenvalue at the edge", wrong_at_edge, ["sharpness-hovers"]),
             ("gradient flow", gradient_flow, ["loss-oscillates"]),
             ("diverged", diverged, ["ends-at-threshold", "loss-falls"]),
         ]
@@ -310,6 +352,20 @@ def test_what_is_wrong_is_found(name):
     assert {claim: found[claim] for claim in control.fails} == dict.fromkeys(control.fails, "fails")
 
 
+PRINTED = [claim for claim in claims.CLAIMS if claim.control is not None and claim.table in IDEAL]
+
+
+@pytest.mark.parametrize("claim", PRINTED, ids=lambda claim: claim.id)
+def test_the_control_that_is_printed_fails(claim):
+    table = IDEAL[claim.table]()
+    assert claim.verdict(claim.measure(table)) == "holds"
+    assert claim.verdict(claim.measure(claim.control.wrong(table))) == "fails"
+    (row,) = claims.evaluate([claim], {claim.table: (["t.parquet"], table)}, "test")
+    assert row["control"].startswith(f"with {claim.control.words}")
+    assert ": fails" in row["control"]
+    pd.testing.assert_frame_equal(table, IDEAL[claim.table]())  # which a control leaves as it is
+
+
 STATEMENTS = [statement.id for statement in theorems.STATEMENTS]
 
 
@@ -321,9 +377,13 @@ def examined():
 
 @pytest.mark.parametrize("name", STATEMENTS)
 def test_a_statement_fails_on_points_that_break_an_assumption(name, examined):
+    found = claims.evaluate(claims.CLAIMS, {"theorems": (["t.parquet"], examined)}, "test")
+    (row,) = [row for row in found if row["id"] == name]
+    assert row["verdict"] == "holds"
+    # The same numbers are its printed control.
     broken = examined.assign(violations=examined["outside_violations"])
-    assert verdicts("theorems", examined)[name] == "holds"
     assert verdicts("theorems", broken)[name] == "fails"
+    assert ": fails" in row["control"]
 
 
 def test_each_claim_has_a_control():

@@ -93,6 +93,30 @@ def test_a_trajectory_that_is_never_above_the_threshold_says_nothing_of_the_edge
     assert set(found.values()) == {"not attempted"}
 
 
+def test_off_the_slice_nothing_is_said_of_the_approximation_of_zhu_et_al():
+    table = gpgd()
+    found = verdicts(figure10_gpgd=table.assign(**{name: np.nan for name in table if name.startswith("zhu_")}))
+    assert found.pop("gpgd-close") == "holds"
+    assert set(found.values()) == {"not attempted"}
+
+
+def test_an_approximation_whose_orbits_are_unbounded_is_far():
+    (claim,) = [claim for claim in claims.CLAIMS if claim.id == "approximation-far"]
+    assert claim.measure(gpgd().assign(zhu_distance=np.nan)) == np.inf
+
+
+def test_an_approximation_is_valid_up_to_where_its_error_is_the_products_spread():
+    """In the ideal table that is 8 a kappa = 1; with errors of half or twice the size it is 2 and 0.5."""
+    (claim,) = [claim for claim in claims.CLAIMS if claim.id == "approximation-to-period-2"]
+    table = gpgd(2000)
+    assert claim.measure(table) == pytest.approx(1.0, abs=0.02)
+    assert claim.measure(table.assign(zhu_two_step_error=2 * table["zhu_two_step_error"])) == pytest.approx(
+        0.5, abs=0.02
+    )
+    assert claim.measure(table.assign(zhu_two_step_error=0.5 * table["zhu_two_step_error"])) == np.inf
+    assert np.isnan(claim.measure(table.iloc[:19]))
+
+
 def test_a_stable_set_that_reaches_the_minima_fails():
     table = stable_set()
     table.loc[4, ["points", "least_cosine"]] = [3, 0.0]

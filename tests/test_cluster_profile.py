@@ -75,7 +75,7 @@ def test_all_that_the_default_scale_runs_was_measured():
 
 @pytest.mark.parametrize("rule", sorted(ON_THE_CLUSTER & set(MEASURED.index)))
 def test_memory_is_enough_and_not_wasted(rule):
-    # A quarter more: the peak is sampled, and differs between machines. Beyond, the next attempt has twice as much.
+    # A quarter more: the peak differs between machines. Beyond, the next attempt has twice as much.
     taken = MEASURED["most_memory_mb"][rule] + SNAKEMAKES_MB
     assert 1.25 * taken <= asked(rule, "mem_mb") <= 4 * taken
 

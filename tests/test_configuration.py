@@ -1,5 +1,6 @@
 """What a wrong configuration says, and the runs that a right one makes."""
 
+import copy
 import re
 
 import numpy as np
@@ -9,6 +10,7 @@ from project import ROOT
 
 from gfs import check, configuration, yaml_files
 from gfs.configuration import ConfigurationError
+from gfs.errors import UserError
 
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 
@@ -37,10 +39,17 @@ CASES = [
     ((*FC, "learning_rates"), [0.1, 0.1], ["learning_rates", "each value once"]),
     ((*FC, "learning_rates"), 0.1, ["learning_rates", "0.1 (a number)", "a list"]),
     ((*FC, "learning_rates"), [float("nan")], ["learning_rates[0]", "nan", "a finite number"]),
-    ((*FC, "stop", "loss"), "1e-5", ["stop.loss", "'1e-5' (text)", "a number", "write 1.0e-05"]),
-    ((*FC, "stop", "iterations"), 50.0, ["stop.iterations", "50.0", "a whole number; write 50"]),
-    ((*FC, "stop", "iterations"), "1e3", ["stop.iterations", "'1e3' (text)", "a whole number; write 1000"]),
-    ((*FC, "seeds"), [0.0], ["seeds[0]", "0.0", "a whole number; write 0"]),
+    ((*FC, "stop", "loss"), "1e-5", ["stop.loss", "1e-05", "above flow.loss_tolerance"]),
+    ((*FC, "stop", "loss"), "1e-999", ["stop.loss", "'1e-999' (text)", "a number; it is beyond"]),
+    ((*FC, "stop", "loss"), "1e999", ["stop.loss", "'1e999' (text)", "a number; it is beyond"]),
+    ((*FC, "stop", "loss"), "1_0.5", ["stop.loss", "'1_0.5' (text)", "a number"]),
+    ((*FC, "stop", "iterations"), "1_000", ["'1_000' (text)", "a whole number; write it without '_'"]),
+    ((*FC, "stop", "iterations"), "010", ["'010' (text)", "a whole number; write it without leading zeros"]),
+    ((*FC, "stop", "iterations"), "0o17", ["'0o17' (text)", "a whole number; write it in decimal"]),
+    ((*FC, "stop", "iterations"), "12.5", ["stop.iterations", "'12.5' (text)", "a whole number"]),
+    ((*FC, "stop", "iterations"), "1e400", ["stop.iterations", "'1e400' (text)", "a whole number"]),
+    ((*FC, "seeds"), ["-1"], ["seeds[0]", "-1", "0 or more"]),
+    (("scale",), False, ["scale", "False (a truth value)", "text; put it in quotes"]),
     ((*FC, "stop", "loss"), 1e-5, ["stop.loss", "1e-05", "above flow.loss_tolerance"]),
     ((*FC, "stop", "iterations"), 2.5, ["stop.iterations", "2.5", "a whole number"]),
     ((*FC, "stop", "iterations"), True, ["stop.iterations", "True (a truth value)", "a whole number"]),
@@ -96,6 +105,16 @@ CASES = [
         ["figures.figure10", "starts at [1.5, 1.4, 0.6, 0.6]", "w1 = w2 and w3 = w4"],
     ),
     (
+        ("experiments", "scalar-zhu", "initial_weights"),
+        [12.5, 12.5, 0.05],
+        ["figures.figure10", "'scalar-zhu', which starts at [12.5, 12.5, 0.05]", "w1 = w2 and w3 = w4"],
+    ),
+    (
+        ("experiments", "scalar-zhu", "checkpoint_every"),
+        52,
+        ["figures.figure10", "'scalar-zhu', with a checkpoint every 52 iterates", "an odd checkpoint_every"],
+    ),
+    (
         ("experiments", "scalar-bifurcation", "checkpoint_every"),
         5,
         ["figures.figure04", "a checkpoint every 5 iterates", "checkpoint_every 1"],
@@ -142,6 +161,136 @@ def test_a_message_names_key_value_and_mend(config, path, value, expected):
     text = message(config)
     for part in expected:
         assert part in text
+
+
+# The number that is meant, beside how people and programs write it.
+SAME = [
+    ((*FC, "learning_rates"), [1.0], [[1], ["1"], ["1.0"], ["1e0"], ["+1"], ["10e-1"]]),
+    ((*FC, "stop", "loss"), 0.0125, ["125e-4", "0.0125", "1.25E-2", ".0125"]),
+    ((*FC, "stop", "iterations"), 50, [50.0, "50", "5e1", "50.0", "500e-1"]),
+    ((*FC, "seeds"), [0, 4294967295], [["0", "4294967295"], [0.0, 4294967295.0], ["0e0", "4294967295.0"]]),
+    ((*FC, "widths"), [200, 300], [["200", 300.0], ["2e2", "3e2"]]),
+    ((*FC, "flow", "linear_steps"), True, ["true", "True"]),
+    (("data", "gaussian", "mean"), 2.0, [2, "2", "2.0"]),
+    (("data", "digits", "images"), 20, ["20", 20.0]),
+    (("scalar", "plane", "points"), [60, 60], [["60", 60.0]]),
+    (("experiments", "scalar-depth2", "initial_weights"), [3.0, 0.5], [[3, "5e-1"], ["3", 0.5]]),
+    (("linear", "gfs", "networks"), [[2, 3, 2]], [[["2", 3.0, 2]]]),
+    (
+        ("sensitivity", "network", "alternatives", "experiments.fc-hardtanh-digits.stop.loss"),
+        [0.0005, 1.0],
+        [["5e-4", 1], ["0.0005", "1"]],
+    ),
+    (("sensitivity", "network", "settings", "data.digits.images"), 20, ["20", 20.0]),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "written"), SAME)
+def test_a_number_is_the_same_setting_however_it_is_written(config, path, value, written):
+    def result(value):
+        other = copy.deepcopy(config)
+        changed(other, path, value)
+        configuration.check(other, SCHEMA)
+        # As text: that is how Snakemake compares what a result depends on, for which 1 and 1.0 are two.
+        return repr(other)
+
+    for other in written:
+        assert result(other) == result(value)
+
+
+def test_a_list_that_two_keys_share_has_the_type_of_each(config):
+    shared = [1, 2]
+    config["experiments"]["fc-hardtanh-digits"] |= {"seeds": shared, "learning_rates": shared}
+    configuration.check(config, SCHEMA)
+    found = config["experiments"]["fc-hardtanh-digits"]
+    assert repr([found["seeds"], found["learning_rates"]]) == "[[1, 2], [1.0, 2.0]]"
+
+
+@pytest.mark.parametrize(
+    ("method", "key", "value", "matters"),
+    [
+        ("rkc", "step_factor", 0.5, False),
+        ("rkc", "sharpness_every", 7, False),
+        ("rkc", "tolerance", 1e-2, True),
+        ("rkc", "linear_steps", False, True),
+        ("rk4", "tolerance", 1e-2, False),
+        ("rk4", "linear_steps", False, False),
+        ("rk4", "step_factor", 0.5, True),
+        ("rk4", "sharpness_every", 7, True),
+        ("rk4", "loss_tolerance", 2e-5, True),
+        ("rk4", "max_gradients", 7, True),
+    ],
+)
+def test_what_an_integrator_does_not_take_is_no_part_of_what_a_flow_depends_on(config, method, key, value, matters):
+    flow = config["experiments"]["fc-hardtanh-digits"]["flow"]
+    flow["method"] = method
+    before = configuration.runs(config, "fc-hardtanh-digits")
+    flow[key] = value
+    assert (configuration.runs(config, "fc-hardtanh-digits") != before) == matters
+
+
+def test_what_is_so_anyway_may_be_said(config):
+    before = configuration.runs(config, "fc-hardtanh-digits")
+    config["experiments"]["fc-hardtanh-digits"]["descent"] = "plain"
+    config["data"]["digits"] |= {"skip": 0}
+    configuration.check(config, SCHEMA)
+    assert configuration.runs(config, "fc-hardtanh-digits") == before
+    config["data"]["digits"]["skip"] = 1
+    assert configuration.runs(config, "fc-hardtanh-digits") != before
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ("a: 010", "reads 010 as the number 8"),
+        ("a: -017", "reads -017 as the number -15"),
+        ("a: 12:30", "reads 12:30 as the number 750"),
+        ("a: 1:30.5", "reads 1:30.5 as the number 90.5"),
+        ("a: 1_000", "reads 1_000 as the number 1000"),
+        ("a: 1_0.5", "reads 1_0.5 as the number 10.5"),
+        ("a: 0x10", "reads 0x10 as the number 16"),
+        ("a: 0b11", "reads 0b11 as the number 3"),
+        ("a: 2026-01-02", "reads 2026-01-02 as the date 2026-01-02"),
+        ("a: [x, no]", "reads no as false"),
+        ("a: {b: On}", "reads On as true"),
+        ("yes: 1", "reads yes as true"),
+    ],
+)
+def test_a_word_that_yaml_reads_as_another_is_refused_with_its_line(tmp_path, written, says):
+    (tmp_path / "my.yaml").write_text(f"# One line before.\n{written}\n")
+    with pytest.raises(UserError) as error:
+        yaml_files.read(tmp_path / "my.yaml")
+    assert f"line 2: YAML 1.1 {says}" in str(error.value)
+
+
+def test_words_in_quotes_and_plain_numbers_are_read_as_they_look(tmp_path):
+    text = "text: ['010', \"no\", '1_000', '1e-5', y]\nnumbers: [1e-5, 125E-4, -.5, +1e+2, 1.0e5, 10, 0, true, ~]\n"
+    (tmp_path / "my.yaml").write_text(text)
+    assert yaml_files.read(tmp_path / "my.yaml") == {
+        "text": ["010", "no", "1_000", "1e-5", "y"],
+        "numbers": [1e-5, 0.0125, -0.5, 100.0, 1e5, 10, 0, True, None],
+    }
+
+
+def test_numbers_that_another_reader_left_as_text_become_numbers_and_text_stays(tmp_path):
+    (tmp_path / "base.yaml").write_text("a: {options: {x: 1e-5, y: '1e-5', z: [1e3, 2]}}\nb: 1e-3\nc: 1e-3\n")
+    (tmp_path / "over.yaml").write_text("b: 2e-3\n")
+    paths = [tmp_path / "base.yaml", tmp_path / "over.yaml"]
+    config = {}
+    for path in paths:
+        config |= yaml.safe_load(path.read_text())
+    config["c"] = "3e-3"  # as on the command line
+    yaml_files.read_anew(config, *paths)
+    assert config == {"a": {"options": {"x": 1e-5, "y": "1e-5", "z": [1000.0, 2]}}, "b": 2e-3, "c": "3e-3"}
+
+
+def test_options_of_a_function_given_in_braces_are_read_as_in_a_file(config):
+    in_file = {"kept": "1", "rate": 5}
+    config["data"]["own"] = {"source": "custom", "factory": "examples.own_model:data", "options": in_file}
+    given = {"data": {"own": {"options": {"rate": "1e-2", "flag": "true", "name": "010"}}}}
+    config["data"]["own"]["options"] = {**in_file, **given["data"]["own"]["options"]}
+    configuration.take_numbers_in_braces(config, given)
+    assert config["data"]["own"]["options"] == {"kept": "1", "rate": 0.01, "flag": True, "name": "010"}
 
 
 def test_a_missing_key_is_named_with_the_one_it_may_have_been(config):
@@ -256,7 +405,7 @@ def test_shipped_configurations_are_valid(config, name):
 
 @pytest.mark.parametrize("name", ["config.yaml", "config/paper.yaml"])
 def test_every_value_says_where_it_comes_from(name):
-    """Each key with a value has a comment above it that begins with [text], [open] or [ours]."""
+    """Each key with a value has a comment above it that begins with [text], [named: SOURCE], [open] or [ours]."""
     comment: list[str] = []
     unmarked = []
     for line in (ROOT / name).read_text().splitlines():
@@ -265,7 +414,7 @@ def test_every_value_says_where_it_comes_from(name):
             comment.append(stripped)
         else:
             if re.match(r"[\w-]+: [^\s&]", stripped) and not (
-                comment and re.search(r"\[(text|open|ours)\]", comment[0])
+                comment and re.search(r"\[(text|named: [^\]]+|open|ours)\]", comment[0])
             ):
                 unmarked.append(stripped)
             comment = []

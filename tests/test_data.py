@@ -4,14 +4,17 @@ import hashlib
 import io
 import tarfile
 import threading
+import tracemalloc
+import zipfile
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+import torch
 from scipy.io import savemat
 
-from gfs import data
+from gfs import data, image_files
 from gfs.errors import UserError
 
 
@@ -85,6 +88,102 @@ def test_other_files_use_their_own_statistics_and_say_so(npz, source):
     np.testing.assert_allclose(inputs.mean(axis=(0, 2, 3)), 0, atol=1e-5)
     np.testing.assert_allclose(inputs.std(axis=(0, 2, 3)), 1, atol=1e-5)
     assert "20 images of images.npz" in statistics
+
+
+def float64(x, mean, deviation):
+    """What NumPy makes of the whole set at once."""
+    return (x / 255 - mean) / np.where(deviation == 0, 1, deviation)
+
+
+@pytest.mark.parametrize("source", ["cifar10", "svhn", "npz"])
+def test_each_feature_by_its_own_statistics(npz, source):
+    inputs, _, statistics = data.images(source, 5, skip=3, file=str(npz), normalisation="feature")
+    x = pixels(20)
+    expected = float64(x, (x / 255).mean(axis=0), (x / 255).std(axis=0))[3:8]
+    np.testing.assert_allclose(inputs, expected, rtol=1e-6, atol=1e-6)
+    assert statistics.startswith("the 20 images of images.npz")
+    assert ("the training set has" in statistics) == (source != "npz")
+
+
+def test_digits_by_feature_are_scikit_learn_s_standard_scaler():
+    from sklearn.datasets import load_digits
+    from sklearn.preprocessing import StandardScaler
+
+    inputs, _, statistics = data.images("digits", 1797, normalisation="feature")
+    expected = StandardScaler().fit_transform(load_digits().data)
+    # A feature of small deviation, which one image alone has, is far out: relative to the largest, then.
+    np.testing.assert_allclose(inputs.reshape(1797, 64), expected, rtol=1e-6, atol=1e-6)
+    constant = load_digits().data.std(axis=0) == 0
+    assert constant.sum() == 3
+    assert not inputs.reshape(1797, 64)[:, constant].any()
+    assert statistics == "the 1797 images of the set; 3 of the 64 features are constant there, and so 0"
+
+
+def test_a_feature_that_differs_in_one_image_alone_is_not_constant(tmp_path):
+    x = np.full((5000, 1, 1, 2), 255, dtype=np.uint8)
+    x[4321, 0, 0, 1] = 254
+    np.savez(tmp_path / "nearly.npz", x=x, y=np.zeros(5000, dtype=int))
+    inputs, _, statistics = data.images("npz", 2, skip=4320, file=str(tmp_path / "nearly.npz"), normalisation="feature")
+    # One image in n: (x - mean) / deviation is -sqrt(n - 1) for it and 1 / sqrt(n - 1) for each other.
+    np.testing.assert_allclose(inputs[:, 0, 0, 1], [1 / np.sqrt(4999), -np.sqrt(4999)], rtol=1e-6)
+    assert not inputs[:, 0, 0, 0].any()
+    assert "1 of the 2 features" in statistics
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("skip", [0, 1364, 1366, 2995])
+def test_images_of_several_blocks_are_those_of_the_whole(tmp_path, save, order, skip):
+    """A block has 1,365 images of this size."""
+    x = pixels(3000)
+    y = np.arange(3000) % 10
+    save(tmp_path / "many.npz", x=np.asarray(x, order=order), y=y)
+    inputs, targets, _ = data.images("npz", 5, skip=skip, file=str(tmp_path / "many.npz"))
+    channels = {"axis": (0, 2, 3), "keepdims": True}
+    expected = float64(x, (x / 255).mean(**channels), (x / 255).std(**channels))[skip : skip + 5]
+    np.testing.assert_allclose(inputs, expected, rtol=1e-6, atol=1e-7)
+    np.testing.assert_array_equal(np.argmax(targets, axis=1), y[skip : skip + 5])
+
+
+def test_a_few_images_of_a_large_file_need_little_memory(tmp_path):
+    count = 20_000  # 61 MB; as float64 eight times that
+    np.savez(tmp_path / "large.npz", x=pixels(count), y=np.arange(count) % 10)
+    tracemalloc.start()
+    try:
+        data.images("npz", 100, file=str(tmp_path / "large.npz"), normalisation="feature")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 40e6
+
+
+def test_a_file_that_goes_on_or_ends_early_is_refused(tmp_path):
+    whole = io.BytesIO()
+    np.save(whole, pixels(4))
+    for content in (whole.getvalue()[:-1], whole.getvalue() + b"x"):
+        np.savez(tmp_path / "y.npz", y=np.arange(4))
+        with zipfile.ZipFile(tmp_path / "y.npz", "a") as archive:
+            archive.writestr("x.npy", content)
+        with pytest.raises(UserError, match=r"cannot read images from .*y\.npz: x (ends before|goes on after)"):
+            data.images("npz", 1, file=str(tmp_path / "y.npz"))
+
+
+def test_another_normalisation_is_refused():
+    with pytest.raises(ValueError, match="channel or feature, found 'pixel'"):
+        data.images("digits", 5, normalisation="pixel")
+
+
+def test_settings_say_how_images_are_normalised(npz):
+    settings = {"source": "npz", "images": 4, "file": str(npz), "normalisation": "feature"}
+    arrays, statistics = data.labelled(settings)
+    np.testing.assert_array_equal(arrays["inputs"], data.images("npz", 4, file=str(npz), normalisation="feature")[0])
+    assert statistics == "mean and deviation of each feature, over the 20 images of images.npz"
+    assert data.labelled({**settings, "normalisation": "channel"})[1].startswith("mean and deviation of each channel")
+
+
+def test_braces_in_the_name_of_a_file(tmp_path):
+    np.savez(tmp_path / "a{b}.npz", x=pixels(20), y=np.arange(20) % 10)
+    assert data.images("npz", 4, file=str(tmp_path / "a{b}.npz"))[2] == "the 20 images of a{b}.npz"
 
 
 def test_more_images_than_there_are(npz):
@@ -193,7 +292,7 @@ def test_an_archive_without_its_batches_is_refused(tmp_path):
     with tarfile.open(tmp_path / "empty.tar.gz", "w:gz"):
         pass
     with pytest.raises(UserError, match="delete it to download it again"):
-        data.read_cifar10(tmp_path / "empty.tar.gz")
+        next(image_files.cifar10(tmp_path / "empty.tar.gz"))
 
 
 def test_svhn_download(tmp_path, server, monkeypatch):
@@ -210,7 +309,7 @@ def test_svhn_download(tmp_path, server, monkeypatch):
     scaled = images / 255
     expected = (scaled[:12] - scaled.mean((0, 2, 3), keepdims=True)) / scaled.std((0, 2, 3), keepdims=True)
     np.testing.assert_allclose(inputs, expected, rtol=1e-4, atol=1e-5)
-    assert statistics == "the full training set"
+    assert statistics == "the 30 images of SVHN's training file (the training set has 73,257)"
 
 
 def test_a_download_with_the_wrong_checksum_is_refused(tmp_path, server, monkeypatch):
@@ -261,7 +360,56 @@ def test_data_of_a_user_s_own():
     inputs, targets = data.custom(f"{__name__}:own_data", {"count": 5})
     assert inputs.shape == (5, 2)
     assert targets.shape == (5, 3)
-    assert inputs.dtype == targets.dtype == np.float32
+    assert inputs.dtype == targets.dtype == np.float64
+
+
+def given(inputs):
+    return inputs, np.ones((len(inputs), 1), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "kept"),
+    [
+        (np.float64([[1e9 + 1 / 3], [1e9 + 2 / 3]]), np.float64),  # the same in float32
+        (np.array([[2**24 + 1], [2**24]]), np.float64),
+        (np.float32([[0.1], [0.2]]), np.float32),
+        ([[0.1], [0.2]], np.float64),
+        (torch.tensor([[0.1], [0.2]]), np.float32),
+    ],
+)
+def test_numbers_of_a_user_s_own_keep_their_precision(inputs, kept):
+    found, targets = data.custom(f"{__name__}:given", {"inputs": inputs})
+    assert found.dtype == kept
+    assert targets.dtype == np.float32
+    np.testing.assert_array_equal(found, np.asarray(inputs))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (np.ones((2, 1)) + 1j, "the numbers must be real, found complex ones"),
+        (torch.ones(2, 1) + 1j, "the numbers must be real"),
+        (torch.ones(2, 1, requires_grad=True), "requires grad"),
+        (np.ma.array([[1.0], [2.0]], mask=[[True], [False]]), "found masked entries"),
+        (np.array([["2020-01-01"], ["2020-01-02"]], dtype="datetime64[D]"), r"found datetime64\[D\]"),
+    ],
+)
+def test_what_is_no_real_number_is_refused(inputs, message):
+    with pytest.raises(UserError, match=message):
+        data.custom(f"{__name__}:given", {"inputs": inputs})
+
+
+def drawn():
+    return np.random.normal(size=(3, 1)), torch.rand(3, 1)  # noqa: NPY002 - as users do
+
+
+def test_data_are_drawn_from_the_same_start_and_the_generators_are_left_alone():
+    before = np.random.get_state()[1].tolist(), torch.get_rng_state()  # noqa: NPY002
+    first, second = data.custom(f"{__name__}:drawn", {}), data.custom(f"{__name__}:drawn", {})
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert np.random.get_state()[1].tolist() == before[0]  # noqa: NPY002
+    assert torch.equal(torch.get_rng_state(), before[1])
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from gfs.descent import gradient_descent
+from gfs.descent import effective_learning_rate, gradient_descent
 
 
 def quadratic(w):
@@ -118,3 +118,17 @@ def test_there_is_no_step_from_a_minimum(descent):
     iterates = list(gradient_descent(lambda w: (float(w @ w) + 1.0, 2 * w), np.zeros(2), 0.1, **settings))
     assert [i.weights.tolist() for i in iterates] == [[0.0, 0.0]] * 3
     assert {i.learning_rate for i in iterates} == {0.0}
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-160, 1.0, 1e160])
+@pytest.mark.parametrize("kind", [np.array, lambda values: torch.tensor(values, dtype=torch.float64), None])
+def test_the_norm_of_a_gradient_neither_underflows_nor_overflows(scale, kind):
+    gradient = 5 * scale if kind is None else kind([3 * scale, -4 * scale])
+    rate = effective_learning_rate("normalised", 0.5, 1.0, gradient)
+    assert rate == pytest.approx(0.5 / (5 * scale), rel=1e-14)
+
+
+def test_the_norm_of_a_gradient_of_millions_in_float32():
+    gradient = torch.full((4_000_000,), 0.1)
+    rate = effective_learning_rate("normalised", 0.5, 1.0, gradient)
+    assert rate == pytest.approx(0.5 / (2000 * float(gradient[0])), rel=1e-12)

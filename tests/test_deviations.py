@@ -37,13 +37,23 @@ a:
 # [text] Two, [open] these.
 i:
   j: 1
+# [named: Some et al. 2020, eq. 2] Three.
+k: 3
+# [named] Of no source, so no mark.
+l: 4
 """
     assert read(tmp_path, text) == [
         ("scale", "default", "ours", "A name."),
         ("a.b-c.d", [1, 2], "open", "One, in two lines."),
         ("a.g.h", "x: y", "text", ""),
         ("i", {"j": 1}, "open", "Two, [open] these."),
+        ("k", 3, "named", "Three."),
     ]
+
+
+def test_a_named_value_says_its_source(tmp_path):
+    (tmp_path / "config.yaml").write_text("# [named: Some et al. 2020] One.\na: 1\n# [text]\nb: 2\n")
+    assert [found.source for found in marks.read(tmp_path / "config.yaml")] == ["Some et al. 2020", None]
 
 
 def test_a_marked_comment_without_a_key_is_named_with_its_line(tmp_path):
@@ -59,6 +69,7 @@ def test_a_marked_comment_without_a_key_is_named_with_its_line(tmp_path):
         ("[ours] As at the paper's scale.", False),
         ("[ours] Threads.", False),
         ("[text] The paper.", False),
+        ("[named: Some et al. 2020] The paper.", False),
     ],
 )
 def test_what_takes_the_place_of_the_paper_s_names_the_paper(tmp_path, comment, replaces):
@@ -71,7 +82,9 @@ def test_what_takes_the_place_of_the_paper_s_names_the_paper(tmp_path, comment, 
 def test_every_marked_value_is_found_with_its_value(name):
     found = list(marks.read(ROOT / name))
     content = yaml.safe_load((ROOT / name).read_text())
-    assert len(found) == len(re.findall(r"^ *# \[(?:text|open|ours)\]", (ROOT / name).read_text(), re.MULTILINE))
+    assert len(found) == len(
+        re.findall(r"^ *# \[(?:text|named: [^\]]+|open|ours)\]", (ROOT / name).read_text(), re.MULTILINE)
+    )
     assert len({annotation.key for annotation in found}) == len(found)
     for annotation in found:
         assert annotation.value == value_at(content, annotation.key)

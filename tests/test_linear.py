@@ -1,9 +1,12 @@
 """Linear networks: derivatives against automatic ones, width one against gfs.scalar, the map of gradient descent."""
 
+import warnings
+
+import mpmath
 import numpy as np
 import pytest
 import torch
-from scipy.optimize import fsolve
+from scipy.optimize import brentq, fsolve
 
 from gfs import scalar
 from gfs.errors import UserError
@@ -179,6 +182,50 @@ def test_degenerate_targets_have_as_many_preimages_as_those_nearby(target, count
     eta = 0.5
     nearby = np.array(target) + 1e-6 * np.array([[1.0, 0.3], [-0.4, 1.0]])
     assert gd_map.counts(gd_map.preimages(np.vstack([target, nearby]), eta)).tolist() == [count] * 3
+
+
+def preimages_in_60_digits(a, b, eta):
+    """From the real roots of the quintic ``(1 + r/eta) (1 - r^2)^2 = (a + r b) (b + r a)``; a is not b or -b."""
+    with mpmath.workdps(60), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        a, b, lead = mpmath.mpf(a), mpmath.mpf(b), 1 / mpmath.mpf(eta)
+        quintic = [lead, 1, -2 * lead, -2 - a * b, lead - a * a - b * b, 1 - a * b]
+        roots = mpmath.polyroots(quintic, maxsteps=3000, extraprec=400)
+        real = [mpmath.re(r) for r in roots if abs(mpmath.im(r)) < mpmath.mpf(10) ** -25]
+        return np.array([(float((a + r * b) / (1 - r * r)), float((b + r * a) / (1 - r * r))) for r in real])
+
+
+@pytest.mark.parametrize("eta", [0.05, 0.4, 1.0, 6.0])
+def test_preimages_of_nearly_degenerate_targets_in_60_digits(eta):
+    """Near a = b, near a = -b, and near where two preimages meet: beside the image of a singular point."""
+    generator = np.random.default_rng(11)
+    targets = []
+    for size, apart in [(1e-4, 1e-5), (0.6, 1e-9), (1.1, 1e-13), (2.3, 1e-7), (30.0, 1e-4)]:
+        sign = generator.choice([-1, 1])
+        targets += [(size, sign * size * (1 + apart)), (-size, sign * size * (1 - 2 * apart)), (size, 0.3 * size)]
+    rays = np.linspace(0.05, 6, 3000)[:, None] * np.array([[0.8, 0.6]])
+    (turn, *_) = np.flatnonzero(np.diff(np.sign(gd_map.determinant(rays, eta))))
+    length = brentq(lambda t: gd_map.determinant(t * np.array([0.8, 0.6]), eta), *np.hypot(*rays[turn : turn + 2].T))
+    fold = gd_map.step(length * np.array([0.8, 0.6]), eta)
+    targets += [tuple(fold * (1 + change)) for change in (1e-5, -1e-5, 1e-10, -1e-10, 1e-12, -1e-12)]
+    found = gd_map.preimages(np.array(targets), eta)
+    for target, listed, count in zip(targets, found, gd_map.counts(found), strict=True):
+        exact = preimages_in_60_digits(*target, eta)
+        assert count == len(exact), target
+        far = np.abs(listed[:count, None] - exact).max(axis=-1) / np.maximum(1, np.abs(exact).max(axis=-1))
+        assert far.min(axis=0).max() < 1e-8, target
+        assert far.min(axis=1).max() < 1e-8, target
+
+
+@pytest.mark.parametrize("eta", [0.3, 1.0, 1.7])
+def test_targets_of_all_sizes_have_three_or_five_preimages(eta):
+    generator = np.random.default_rng(12)
+    targets = generator.normal(size=(400, 2)) * 10.0 ** generator.uniform(-12, 8, size=(400, 1))
+    found = gd_map.preimages(targets, eta)
+    assert set(gd_map.counts(found)) <= {3, 5}
+    missed = np.abs(gd_map.step(found, eta) - targets[:, None]).max(axis=-1)
+    size = np.maximum(1, np.abs(found).max(axis=-1))  # a step takes a product of three of it
+    assert np.nanmax(missed / size**3) < 1e-12 * max(1, eta)
 
 
 @pytest.mark.parametrize("eta", [0.3, 1.2])

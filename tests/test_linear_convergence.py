@@ -121,6 +121,17 @@ def test_the_gfs_sharpness_is_that_of_another_integrator(widths):
     assert table["balance_error"].max() < 1e-3
 
 
+@pytest.mark.parametrize(("value", "moment"), [(1.0, 1.0), (0.6, 1.0), (-1.7, 2.3)])
+def test_the_closed_form_at_width_one_is_that_of_the_flow(value, moment):
+    """Another target than one, of either sign, and data that are not whitened."""
+    inputs = np.sqrt(moment) * np.array([[1.0, -1.0]])
+    network = LinearNetwork((1, 1, 1, 1), inputs, value * inputs)
+    w = np.array([1.3, 0.9, np.sign(value) * 0.7])
+    found = gfs_by_scipy(network, w)
+    assert gfs.closed_form(network, w) == pytest.approx(found, rel=1e-5)
+    assert np.isnan(gfs.closed_form(cases.diagonal_network((2, 2), VALUES), np.ones(4)))
+
+
 def test_at_width_one_it_is_that_of_the_scalar_network():
     network = cases.diagonal_network((1, 1, 1, 1), VALUES)
     w, eta = gfs.start(network, SETTINGS, 0)
@@ -147,6 +158,7 @@ def test_a_run_has_its_columns_and_ends():
     assert table["status"].tolist() == ["running"] * (len(table) - 1) + ["converged"]
     assert set(table["gfs_status"]) == {"converged"}
     assert set(table["experiment"]) == {"2-2-2"}
+    assert table["closed_form"].isna().all()
     network = cases.diagonal_network((2, 2, 2), VALUES)
     w, eta = gfs.start(network, SETTINGS, 1)
     table = gfs.run(network, w, 20 * eta, SETTINGS | {"flow": {"loss_tolerance": 1e-4, "max_gradients": 300}})

@@ -41,3 +41,22 @@ def test_the_mend_is_the_user_s_own_command_and_what_to_make_again(monkeypatch, 
 
 def test_other_errors_say_all_themselves():
     assert mending.message(UserError("the file has no images")) == "the file has no images"
+
+
+@pytest.mark.parametrize(
+    ("typed", "lost"),
+    [
+        (["--configfile", "a.yaml", "--configfile", "b.yaml"], "--configfile a.yaml"),
+        (["--configfiles", "a.yaml", "x.yaml", "-n", "--configfile=b.yaml"], "--configfiles a.yaml x.yaml -n"),
+        (["--config", "scale=a", "-C", "scale=b"], "--config scale=a"),
+        (["-Cscale=a", "all", "--config=scale=b"], "-Cscale=a all"),
+        (["--configfile", "a.yaml", "b.yaml", "--config", "scale=a", "-c2", "--", "all"], None),
+        (["--configfile", "a.yaml", "--", "--configfile"], None),
+        (["--cores", "2", "figure01"], None),
+    ],
+)
+def test_a_configuration_that_snakemake_would_drop_is_named(typed, lost):
+    said = mending.dropped_options([TYPED, *typed])
+    assert (said is None) == (lost is None)
+    assert lost is None or f"would drop {lost}; nothing was started" in said
+    assert mending.dropped_options(["/usr/bin/pytest", *typed]) is None

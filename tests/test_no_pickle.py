@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from project import ROOT
 
-from gfs import data, files, yaml_files
+from gfs import data, files, image_files, yaml_files
 from gfs.errors import UserError
 
 SOURCES = sorted([*(ROOT / "workflow").rglob("*.py"), *(ROOT / "examples").rglob("*.py")])
@@ -192,9 +192,9 @@ def test_members_of_an_archive_stay_in_memory(tmp_path, name, link):
             member.type, member.linkname = tarfile.SYMTYPE, str(tmp_path)
             tar.addfile(member)
             add(tar, "cifar-10-batches-bin/link/outside.bin", b"x")
-    pixels, labels = data.read_cifar10(archive)
-    assert pixels.shape == (5, 3, 32, 32)
-    assert labels.tolist() == [0] * 5
+    found = [*image_files.cifar10(archive)]
+    assert [pixels.shape for pixels, _ in found] == [(1, 3, 32, 32)] * 5
+    assert [*np.concatenate([labels for _, labels in found])] == [0] * 5
     assert [*tmp_path.rglob("*")] == [folder, archive]
 
 
@@ -207,7 +207,7 @@ def test_a_batch_that_is_a_link_to_a_file_outside_is_not_followed(tmp_path):
             member.type, member.linkname = tarfile.SYMTYPE, str(secret)
             tar.addfile(member)
     with pytest.raises(UserError, match="has no file"):
-        data.read_cifar10(tmp_path / "a.tar.gz")
+        next(image_files.cifar10(tmp_path / "a.tar.gz"))
 
 
 def add(tar, name, content):

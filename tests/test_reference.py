@@ -103,7 +103,8 @@ def test_a_default_run_has_nothing_that_is_not_there_to_compare_with(config):
 def rows(**changes):
     row = {"id": "a-claim", "figure": "2b", "statement": "Something falls", "expected": "= 1", "measured": 1.02}
     row |= {"tolerance": 0.05, "verdict": "holds", "scale": "test", "note": None, "paper": "kreisler2023"}
-    row |= {"source": ["a/table.parquet"], **changes}
+    row |= {"source": ["a/table.parquet"], "error": None, "check": None, "fails_if": None, "control": None}
+    row |= {"runs": None, **changes}
     return [row]
 
 
@@ -155,16 +156,80 @@ def test_claims_of_other_papers_are_counted_by_paper_after_those_of_the_paper():
         "| figure 2",
         "| Arora et al. (2022)",
         "| Crăciun and Ghoshdastidar (2024)",
-        "| all",
+        "| all claims",
     ]
 
 
 def test_a_summary_names_what_does_not_hold():
     text = printing.summary([rows(), rows(verdict="fails", measured=1.5, scale="other")])
-    assert "| from | claims | scale test | scale other |" in text
+    assert "| from | number | scale test | scale other |" in text
     assert "| figure 2 | 1 | 1 hold | 1 **fail** |" in text
     assert "- scale other, figure 2: `a-claim` fails: 1.5, expected = 1 ± 0.05" in text
     assert "does not hold" not in printing.summary([rows()])
+    unclear = rows(verdict="not attempted", measured=1.06, error=0.02, note="undecided: a is 1.06 ± 0.02; more")
+    assert "figure 2: `a-claim` not attempted: undecided: a is 1.06 ± 0.02\n" in printing.summary([unclear]) + "\n"
+
+
+def test_checks_are_counted_apart():
+    results = [*rows(), *rows(id="a-check", check="eta is chosen so"), *rows(id="another", verdict="fails")]
+    text = printing.summary([results])
+    assert "| figure 2 | 2 | 1 hold, 1 **fail** |" in text
+    assert "| all claims | 2 | 1 hold, 1 **fail** |" in text
+    assert "| checks (true by choice or construction) | 1 | 1 hold |" in text
+    lines = printing.aligned(results).splitlines()
+    assert [line.split(" ")[0] for line in lines[:5]] == ["id", "a-claim", "another", "checks,", "a-check"]
+    assert lines[-2:] == [
+        "Scale: test. Of 2 claims 2 were attempted: 1 hold, 1 fails.",
+        "Scale: test. Of 1 checks 1 were attempted: 1 hold, 0 fail.",
+    ]
+    page = printing.markdown(results)
+    before, after = page.split("## Checks")
+    assert "a-check" not in before
+    assert "eta is chosen so" in after
+
+
+def test_what_makes_a_claim_fail_is_printed():
+    (line,) = [
+        line
+        for line in printing.markdown(rows(fails_if="it rises", control="with noise 3: fails", error=0.01)).splitlines()
+        if line.startswith("| a-claim")
+    ]
+    assert "| 1.02 ± 0.01 | 0.05 | holds | it rises | with noise 3: fails |" in line
+
+
+def a_network(**changes):
+    run = {"network": "net", "architecture": "vgg11_bn", "activation": None, "channels": 64, "images": 1000}
+    run |= {"data": "cifar10", "threshold": 200.0, "iterations": 12345, "start": 701.23, "start_error": 28.7}
+    return run | {"end": 198.873, "end_error": 0.138, "visible": 0.0071, "visible_worst": 0.135} | changes
+
+
+def test_networks_are_a_table_between_markers(tmp_path):
+    results = rows(runs=[a_network(), a_network(images=None, data=None, architecture=None, channels=None, end=None)])
+    lines = printing.networks(results).splitlines()
+    assert len({line.count("|") for line in lines}) == 1
+    assert lines[2] == (
+        "| net (vgg11 bn, 64 channels) | 1,000 cifar10 | 200 | 12,345 | 701 ± 29 | 198.87 ± 0.14 | 0.7%, 13.5% |"
+    )
+    assert lines[3] == "| net | - | 200 | 12,345 | 701 ± 29 | - | 0.7%, 13.5% |"
+    assert printing.networks(rows()) == ""
+    page = tmp_path / "page.md"
+    places = [printing.BEGIN, printing.END, printing.NETWORKS_BEGIN, printing.NETWORKS_END]
+    page.write_text("\n".join(["a", *places, "z"]), encoding="utf-8")
+    printing.update(page, [rows(), results])
+    text = page.read_text(encoding="utf-8")
+    assert "\n".join(lines) in text.split(printing.NETWORKS_BEGIN)[1].split(printing.NETWORKS_END)[0]
+    assert text.startswith("a\n")
+    assert text.endswith("\nz")
+    again = text
+    printing.update(page, [rows(), results])
+    assert page.read_text(encoding="utf-8") == again
+
+
+def test_claims_of_an_older_version_are_refused(tmp_path):
+    older = [{key: value for key, value in row.items() if key != "control"} for row in rows()]
+    (tmp_path / "old.json").write_text(json.dumps(older), encoding="utf-8")
+    with pytest.raises(printing.UserError, match="an older version wrote it; run snakemake again"):
+        read(tmp_path / "old.json")
 
 
 def test_a_page_without_a_place_for_them_and_claims_that_are_none(tmp_path, capsys):

@@ -1,6 +1,7 @@
 """Squared regression: derivatives, three ways to the gradient flow solution, the flattest interpolator."""
 
 import cvxpy as cp
+import mpmath
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
@@ -394,3 +395,54 @@ def test_every_solver_leaves_the_others_of_a_batch_unharmed(model, start, solver
     values = model.gfs_sharpness(plus, start[1], solver)
     assert np.isnan(values[1])
     np.testing.assert_allclose(values[[0, 2]], model.gfs_sharpness(*start)[[0, 2]], rtol=1e-7)
+
+
+def of_one_sample(x, y, plus, minus):
+    """The GFS sharpness for one sample by 60-digit arithmetic: ``P = p e^(nu x)``, ``Q = q e^(-nu x)``."""
+    with mpmath.workdps(60):
+        x = [mpmath.mpf(value) for value in x]
+        p, q = ([mpmath.mpf(float(value)) ** 2 for value in half] for half in (plus, minus))
+
+        def parts(nu):
+            return [(a * mpmath.exp(nu * c), b * mpmath.exp(-nu * c)) for a, b, c in zip(p, q, x, strict=True)]
+
+        def missing(nu):
+            return sum(c * (P - Q) for c, (P, Q) in zip(x, parts(nu), strict=True)) - y
+
+        low, high = mpmath.mpf(-3000), mpmath.mpf(3000)  # it rises
+        for _ in range(300):
+            middle = (low + high) / 2
+            low, high = (middle, high) if missing(middle) < 0 else (low, middle)
+        return float(4 * sum(c**2 * (P + Q) for c, (P, Q) in zip(x, parts(low), strict=True)))
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e-11, 1e-12, 1e-13, 1e-40, 1e-77, 1e-150])
+@pytest.mark.parametrize("y", [-2.0, 3e-3, 50.0])
+def test_tiny_starts_of_one_sample_in_60_digits(scale, y):
+    x = [0.7, -1.3, 0.2, 1.29]
+    plus, minus = scale * np.array([1.0, 2.0, -1.0, 0.5]), scale * np.array([1.0, 0.3, 1.0, -3.0])
+    found = SquaredRegression([x], [y]).gfs_sharpness(plus, minus)
+    assert found == pytest.approx(of_one_sample(x, y, plus, minus), rel=1e-11)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-30, 1e-140])
+def test_tiny_starts_by_newton_and_cvxpy(model, start, scale):
+    """Uniform, of all signs, and of sizes from 1 to 1e-150 in one start and in one batch."""
+    generator = np.random.default_rng(5)
+    mixed = scale ** generator.uniform(0, 1, size=(2, 14))
+    plus = np.stack([np.full(14, scale), scale * start[0][0], mixed[0], start[0][1]])
+    minus = np.stack([np.full(14, scale), scale * start[1][0], mixed[1], start[1][1]])
+    newton = model.gradient_flow_solution(plus, minus)
+    assert newton.certified.all()
+    values = model.gfs_sharpness(plus, minus)
+    np.testing.assert_allclose(values, model.gfs_sharpness(plus, minus, solver="cvxpy"), rtol=1e-6)
+    np.testing.assert_array_equal(values, model.gfs_sharpness(plus, minus))
+    along = model.gfs_sharpness(plus, minus, trajectory=True)
+    np.testing.assert_allclose(along, values, rtol=1e-9)
+
+
+def test_what_cannot_be_reached_from_a_tiny_start_has_no_certificate():
+    """Without an entry of u_- beta cannot be negative."""
+    model = SquaredRegression([[1.0, 2.0]], [-1.0])
+    for scale in (1.0, 1e-12, 1e-150, 1e-200):
+        assert not model.gradient_flow_solution([scale, scale], [0.0, 0.0]).certified

@@ -6,7 +6,7 @@ from project import ROOT
 from gfs import configuration, deviations, marks, report, yaml_files
 
 ROW = {"id": "a", "figure": "2b, 8", "statement": "x_i * |y| `z` \\", "expected": "<= 1", "tolerance": 0.5}
-ROW |= {"measured": 0.123456, "verdict": "holds", "note": None}
+ROW |= {"measured": 0.123456, "error": None, "verdict": "holds", "note": None}
 
 
 def html(text):

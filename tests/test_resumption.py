@@ -181,7 +181,7 @@ def test_other_code_does_not_go_on_from_there(tmp_path, monkeypatch):
 
 def test_a_factory_of_other_code_is_another(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "own_factory.py").write_text("def make(): return 1\n")
+    (tmp_path / "own_factory.py").write_text("import own_helper\ndef make(): return 1\n")
     (tmp_path / "own_helper.py").write_text("x = 1\n")
     first = plugins.digest("own_factory:make")
     assert plugins.digest("own_factory:make") == first

@@ -157,3 +157,22 @@ def test_a_model_of_ones_own_that_does_not_fit_its_data_is_named():
     parameters = {"architecture": "custom", "factory": name, "seed": 0, "precision": "float32"}
     with pytest.raises(UserError, match=f"the model that {name} returned does not fit its data: outputs have shape"):
         models.Network(data, parameters)
+
+
+@pytest.mark.parametrize("architecture", ["vgg11_bn"])
+def test_one_image_that_batch_norm_cannot_do_is_refused_in_a_sentence(architecture):
+    def built(count, side):
+        data = {"inputs": np.ones((count, 3, side, side), np.float32), "targets": np.eye(10, dtype=np.float32)[:count]}
+        parameters = {
+            "architecture": architecture,
+            "channels": 2,
+            "seed": 0,
+            "precision": "float32",
+            "model": "network",
+        }
+        return models.build(parameters, data)
+
+    with pytest.raises(UserError, match=r"vgg11_bn cannot be trained on one image of 3 x 8 x 8: .* more images"):
+        built(1, 8)
+    assert built(2, 8)
+    assert built(1, 32)

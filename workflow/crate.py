@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import mimetypes
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,6 +29,7 @@ PROFILES = {
 }
 TERMS = "https://w3id.org/ro/terms/workflow-run/context"
 WORKFLOW = "Snakefile"
+OURS = "gfs-sharpness"
 FORMATS = {".parquet": "application/vnd.apache.parquet", ".md": "text/markdown", ".yaml": "application/yaml"}
 
 
@@ -58,7 +60,7 @@ def metadata(
     licence = {"name": "MIT License", "identifier": cited["license"]}
     crate.license = crate.add(_entity(crate, f"https://spdx.org/licenses/{cited['license']}", "CreativeWork", licence))
     crate.root_dataset["conformsTo"] = [
-        crate.add(_entity(crate, url, "CreativeWork", {"name": name, "version": number}))
+        crate.add(_entity(crate, url, ["CreativeWork", "Profile"], {"name": name, "version": number}))
         for url, (name, number) in PROFILES.items()
     ]
     crate.root_dataset["citation"] = crate.add(_paper(crate, cited["references"][0]))
@@ -68,7 +70,7 @@ def metadata(
         crate,
         "https://w3id.org/workflowhub/workflow-ro-crate#snakemake",
         "ComputerLanguage",
-        {"name": "Snakemake", "identifier": home, "url": home},
+        {"name": "Snakemake", "identifier": home, "url": home, "version": _snakemake(contents, results)},
     )
     authors = [
         _entity(crate, f"#author-{number}", "Organization", {"name": author["name"]})
@@ -99,7 +101,7 @@ def commits(records: Sequence[Mapping[str, Any]]) -> list[str]:
     return sorted({str(record["commit"] or "unknown") for record in records})
 
 
-def _entity(crate: ROCrate, identifier: str, kind: str, properties: Mapping[str, Any]) -> ContextEntity:
+def _entity(crate: ROCrate, identifier: str, kind: str | list[str], properties: Mapping[str, Any]) -> ContextEntity:
     return ContextEntity(crate, identifier, properties={"@type": kind, **properties})
 
 
@@ -115,6 +117,20 @@ def _file(crate: ROCrate, path: str, content: bytes) -> File:
     about = {"contentSize": str(len(content)), "encodingFormat": kind, "sha256": sha256(content)}
     kinds = {"@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow"]} if path == WORKFLOW else {}
     return crate.add(File(crate, dest_path=path, properties={**about, **kinds}))
+
+
+def _software(name: str, number: str) -> dict[str, Any]:
+    # This project itself is in no index: it is what is in the archive.
+    elsewhere = {"python": f"https://www.python.org/downloads/release/python-{number.replace('.', '')}/", OURS: "./"}
+    url = elsewhere.get(name, f"https://pypi.org/project/{name}/{number}/")
+    return {"name": name, "version": number, "softwareVersion": number, "url": {"@id": url}}
+
+
+def _snakemake(contents: Mapping[str, bytes], results: Sequence[str]) -> str:
+    """Return the versions that made the results, or, where no record has one, the least that the workflow takes."""
+    made_by = {record["versions"].get("snakemake") for record in records_of(contents, results)} - {None}
+    (least,) = re.findall(r'^min_version\("([^"]+)"\)', contents[WORKFLOW].decode(), re.MULTILINE)
+    return " and ".join(sorted(made_by)) or f"{least} or later"
 
 
 def _run(
@@ -147,7 +163,7 @@ def _run(
     action["object"] = [described[path] for path in configured]
     action["result"] = [described[path] for path in results]
     used = [
-        crate.add(_entity(crate, f"#{name}-{number}", "SoftwareApplication", {"name": name, "softwareVersion": number}))
+        crate.add(_entity(crate, f"#{name}-{number}", "SoftwareApplication", _software(name, number)))
         for name, number in sorted(versions)
     ]
     described[WORKFLOW]["softwareRequirements"] = used

@@ -85,7 +85,7 @@ def _pairs(config: Config, table: str, record: Settings) -> Iterator[tuple[str, 
             # As of depths: some seeds a table.
             settings = _without("seeds", configuration.settings(config, "regression", stage))
             data_set = configuration.data_set(config, settings["data"])
-            yield "", _without("seeds", recorded), {**settings, "data_set": data_set}
+            yield "", configuration.used(_without("seeds", recorded)), {**settings, "data_set": data_set}
 
 
 def _stage(config: Config, table: str) -> tuple[str, ...]:
@@ -109,7 +109,7 @@ def _runs(
         raise UserError(f"{table} has the runs {there}, the configuration {asked_for}; {MEND}")
     for run in runs:
         labels = {"experiment": experiment, "run": run.name}
-        yield run.name, found[run.name], {**run.parameters, **labels}
+        yield run.name, configuration.used(found[run.name]), {**run.parameters, **labels}
         if run.starts_from_plane:
             yield _start(config)
 

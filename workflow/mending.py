@@ -7,9 +7,11 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from gfs import files
 from gfs.errors import UnreadableError, UserError
 
 # Set by the workflow for its jobs, whose own command line is another where a cluster runs them.
@@ -22,6 +24,50 @@ _NO_WORK = ("-n", "--dry-run", "--dryrun", "--unlock", "--touch", "-t", "-q", "-
 def remember_command(arguments: Sequence[str] | None = None) -> None:
     """Keep the command line by which Snakemake was called, for the jobs that this process starts."""
     os.environ.setdefault(_COMMAND, json.dumps(_as_typed(list(sys.argv if arguments is None else arguments))))
+
+
+def dropped_options(arguments: Sequence[str] | None = None) -> str | None:
+    """Say which configuration Snakemake drops of a command line that names some twice; None if it drops none.
+
+    Of two ``--configfile`` or ``--config`` flags it takes the last alone.
+    """
+    words = _as_typed(list(sys.argv if arguments is None else arguments))
+    words = words[: words.index("--")] if "--" in words else words
+    for option, pattern in (("--configfile", r"--configf\w*(=.*)?"), ("--config", r"--config(=.*)?|-C.*")):
+        places = [place for place, word in enumerate(words) if re.fullmatch(pattern, word, re.DOTALL)]
+        if len(places) > 1:
+            lost = shlex.join(words[places[0] : places[1]])
+            return (
+                f"{option} is given {len(places)} times: Snakemake takes the last alone and would drop {lost}; "
+                f"nothing was started. Name all after one {option}, later ones winning: {option} FIRST SECOND"
+            )
+    return None
+
+
+def other_settings(record: str | Path, parameters: Mapping[str, Any]) -> list[str] | None:
+    """Return which settings differ between the record of a result and those of now; None where none does, or no record.
+
+    Args:
+        record: the JSON file beside the result.
+        parameters: as the record's ``parameters`` would have them now.
+    """
+    try:
+        made_with = json.loads(Path(record).read_text(encoding="utf-8"))["parameters"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # what is missing or damaged is made again, or named, elsewhere
+    now = files.as_json(parameters)
+    if made_with == now:
+        return None
+    return sorted(_differing(made_with, now)) if isinstance(made_with, dict) else ["all"]
+
+
+def _differing(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key in {*before, *now}:
+        there, here = before.get(key), now.get(key)
+        if isinstance(there, dict) and isinstance(here, dict):
+            yield from _differing(there, here, f"{prefix}{key}.")
+        elif there != here:
+            yield f"{prefix}{key}"
 
 
 def command(path: str | Path) -> str:

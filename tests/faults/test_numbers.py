@@ -112,7 +112,7 @@ def test_claims_are_judged_with_the_reason(broken):
         ("regression-ends-at-threshold", "fails", "regression seed0-fraction30.0 diverged at iterate 3"),
         ("regression-all-runs", "not attempted", "5 of 10 runs diverged"),
         ("regression-scales", "not attempted", "no GFS sharpness at 1 of"),
-        ("bifurcation", "not attempted", "gradient descent diverged at iterate 0"),
+        ("bifurcation", "not attempted", "scalar-bifurcation lr0.05 diverged at iterate 0"),
         ("network-ends-at-threshold", "fails", "3 of 4 runs diverged"),
         ("network-gfs-monotone", "not attempted", "no GFS sharpness at 2 of"),
         ("activation-gfs-monotone", "not attempted", "(budget: "),

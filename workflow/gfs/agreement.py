@@ -11,7 +11,7 @@ import argparse
 import math
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -49,7 +49,7 @@ class Agreement:
 
     @property
     def verdict(self) -> Literal["agrees", "differs", "unknown"]:
-        """``unknown`` where a flow's error is not known.
+        """``unknown`` where a flow's error is not known, or the end was not followed.
 
         >>> Agreement("fc-tanh/seed0", "end", difference=0.02, tolerance=0.1).verdict
         'agrees'
@@ -62,12 +62,23 @@ class Agreement:
 def compare(table: pd.DataFrame, other: pd.DataFrame) -> Iterator[Agreement]:
     """Yield the agreements of the runs that both tables have; ``table`` as in ``results/tables``.
 
-    A run without GFS sharpness in either, as it diverged, has nothing to compare: it has to have none in the other.
+    A run without GFS sharpness in either, as it diverged, has nothing to compare: it has to have none in the other. Of
+    one whose last point was not followed, for want of time, the end is unknown.
     """
     runs = dict(list(other.groupby(["experiment", "run"])))
     for key, run in table.groupby(["experiment", "run"]):
         if key in runs:
-            yield from _of_run("/".join(map(str, key)), _points(run), _points(runs[key]))
+            found = _of_run("/".join(map(str, key)), _points(run), _points(runs[key]))
+            whole = _is_whole(run) and _is_whole(runs[key])
+            yield from (
+                each if whole or each.quantity == "start" else replace(each, tolerance=math.nan) for each in found
+            )
+
+
+def _is_whole(run: pd.DataFrame) -> bool:
+    """Whether the flow was followed from the last iterate, unless that diverged."""
+    last = run.sort_values("iteration").iloc[-1]
+    return last.get("status") == "diverged" or pd.notna(last.get("gfs_status", "converged"))
 
 
 def _points(run: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,7 @@ Without pandas, since the workflow reads the list at every start.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from gfs.errors import UserError
 Record = Callable[[], dict[str, Any]]
 
 INDEX = "index.json"
+# Beside the checkpoints of a model that has some: see gfs.models.Model.constants.
+CONSTANTS = "constants.safetensors"
 
 
 def checkpoint_files(checkpoints: str | Path) -> list[Path]:
@@ -36,6 +38,16 @@ def checkpoint_files(checkpoints: str | Path) -> list[Path]:
         if not path.exists():
             raise files.unreadable(path, "it is not there")
     return listed
+
+
+def constants(checkpoints: str | Path) -> dict[str, NDArray[Any]] | None:
+    """Return the constants of the model whose checkpoints these are, None where it has none.
+
+    Raises:
+        UserError: their file is not what was written.
+    """
+    path = Path(checkpoints) / CONSTANTS
+    return files.read_tensors(path) if path.exists() else None
 
 
 def training_status(checkpoints: str | Path) -> str | None:
@@ -74,13 +86,21 @@ class CheckpointWriter:
             self._flush()
         return complete
 
-    def close(self, status: str, folder: Path) -> None:
-        """Put the files, and the list of them, into a ``folder`` of their own, which appears as a whole."""
+    def close(self, status: str, folder: Path, constants: Mapping[str, NDArray[Any]] | None = None) -> None:
+        """Put the files, and the list of them, into a ``folder`` of their own, which appears as a whole.
+
+        Args:
+            status: how the training ended.
+            folder: where.
+            constants: of the model, kept beside them.
+        """
         self._flush()
         with files.whole_folder(folder) as temporary:
             for name in self.names:
                 for path in (self.folder / name, files.sidecar(self.folder / name)):
                     files.link_or_copy(path, temporary / path.name)
+            if constants:
+                files.write_tensors(temporary / CONSTANTS, constants, self.record())
             files.write_record(temporary / INDEX, {"files": self.names, "status": status})
 
     def _flush(self) -> None:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jsonschema
-
-from gfs import plugins, variants, yaml_files
+from gfs import plugins, setting_types, variants, yaml_files
 from gfs.errors import UserError
+
+if TYPE_CHECKING:
+    import jsonschema  # not where gfs.alone runs
 
 Config = Mapping[str, Any]
 
@@ -76,6 +79,15 @@ _ARCHITECTURES = {
 }
 _OPTIONAL = ("options",)
 
+# What each integrator of the flow takes; an overlay that chooses another leaves what it does not need, unused.
+_FLOW_OPTIONS = {
+    "rkc": ("method", "loss_tolerance", "tolerance", "linear_steps", "max_gradients"),
+    "rk4": ("method", "loss_tolerance", "step_factor", "sharpness_every", "max_gradients"),
+}
+
+# What is so without being said, so that saying it is no change: of experiments and of data sets.
+_UNSAID: Mapping[str, Any] = {"descent": "plain", "skip": 0, "options": {}, "normalisation": "channel"}
+
 # In place of initial weights: the start that is chosen from the plane.
 FROM_PLANE = "plane"
 
@@ -88,15 +100,6 @@ _RATES = {
 
 # Given to the GFS stage alone, so that a change of them does not train again.
 _GFS_KEYS = ("flow",)
-
-
-# JSON Schema takes 4.0 for a whole number; what it becomes (a path, a count of threads) does not.
-_VALIDATOR = jsonschema.validators.extend(
-    jsonschema.Draft202012Validator,
-    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
-        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
-    ),
-)
 
 
 class ConfigurationError(UserError):
@@ -134,13 +137,23 @@ class Run:
         return f"{name}/seed{self.seed}" if self.parameters["model"] == "regression" else name
 
     @property
+    def labels(self) -> dict[str, Any]:
+        """What the rows of the run's table are labelled with; a descent other than plain is named."""
+        labels = {"experiment": self.experiment, "run": self.name, "seed": self.seed}
+        descent = self.parameters.get("descent", "plain")
+        return labels if descent == "plain" else {**labels, "descent": descent}
+
+    @property
     def starts_from_plane(self) -> bool:
         """Whether the run starts at the point chosen from the plane."""
         return self.parameters.get("initial_weights") == FROM_PLANE
 
 
-def check(config: Config, schema_path: str | Path, *, with_variants: bool = True) -> None:
+def check(config: dict[str, Any], schema_path: str | Path, *, with_variants: bool = True) -> None:
     """Check ``config`` against the schema and for what a schema cannot say: names that refer to each other, files.
+
+    Its numbers get the type that the schema has for them, in place: ``1`` becomes ``1.0`` where any number is allowed,
+    and text such as ``1e-5``, as which other readers leave it, a number.
 
     Args:
         with_variants: whether the variants of the sensitivity studies are checked too, each as a whole configuration.
@@ -148,13 +161,110 @@ def check(config: Config, schema_path: str | Path, *, with_variants: bool = True
     Raises:
         ConfigurationError: with every problem found.
     """
-    validator = _VALIDATOR(yaml_files.read(schema_path))
+    schema = yaml_files.read(schema_path)
+    validator = _validator(schema)
+    give_types(config, schema)
     problems = list(_unnamed_keys(config)) or list(_problems(config, validator))
     if not problems and with_variants:
         problems = list(_unusable_variants(config, validator))
+    _refuse(problems)
+
+
+def check_without_schema(config: dict[str, Any], schema_path: str | Path) -> None:
+    """Check ``config`` where jsonschema is not installed: for what a schema cannot say alone.
+
+    Its numbers get the type that the schema has for them, in place.
+
+    Raises:
+        ConfigurationError: with every problem found; of a missing value, or one of another kind, what Python says.
+    """
+    try:
+        give_types(config, yaml_files.read(schema_path))
+        problems = list(_unnamed_keys(config)) or list(_beyond_the_schema(config))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        problems = [
+            f"  a value is missing or of another kind ({type(error).__name__}: {error}); `python -m gfs.check` says "
+            "which, where jsonschema is installed"
+        ]
+    _refuse(problems)
+
+
+def give_types(config: dict[str, Any], schema: Config) -> None:
+    """Give each number of ``config`` the type that ``schema`` has for it, in place."""
+    config.update(setting_types.typed(config, schema, schema))
+    _type_alternatives(config, schema)
+
+
+def _refuse(problems: Sequence[str]) -> None:
     if problems:
         listed = "\n".join(dict.fromkeys(problems))
         raise ConfigurationError(f"the configuration cannot be used; nothing was started.\n{listed}")
+
+
+def _validator(schema: Config) -> Any:
+    import jsonschema
+
+    # JSON Schema takes 4.0 for a whole number; what it becomes (a path, a count of threads) does not.
+    of_kind = jsonschema.validators.extend(
+        jsonschema.Draft202012Validator,
+        type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+            "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+        ),
+    )
+    return of_kind(schema)
+
+
+def take_numbers_in_braces(config: dict[str, Any], given: Config) -> None:
+    """Read the options of a user's own functions in ``given`` as a file would be, and put them into ``config``.
+
+    Args:
+        config: with ``given`` in it.
+        given: what the command line has after ``--config``, whose numbers within braces Snakemake hands over as text.
+            Of all other keys the schema says which are numbers.
+    """
+    for section in ("experiments", "data"):
+        entries = given.get(section)
+        for name, entry in entries.items() if isinstance(entries, Mapping) else ():
+            options = entry.get("options") if isinstance(entry, Mapping) else None
+            if isinstance(options, Mapping):
+                there = config[section][name]
+                read = {**there["options"], **setting_types.as_read(options)}
+                config[section] = {**config[section], name: {**there, "options": read}}
+
+
+def _type_alternatives(config: dict[str, Any], schema: Config) -> None:
+    """Give the values that the sensitivity studies try the types of the keys that they are for."""
+    studies = config.get("sensitivity")
+    if not isinstance(studies, Mapping):
+        return
+    config["sensitivity"] = typed = {**studies}
+    for name, study in studies.items():
+        if isinstance(study, Mapping):
+            settings, tried = study.get("settings"), study.get("alternatives")
+            typed[name] = {**study}
+            if isinstance(settings, Mapping):
+                typed[name]["settings"] = {
+                    key: _typed_at(config, schema, key, value) for key, value in settings.items()
+                }
+            if isinstance(tried, Mapping):
+                typed[name]["alternatives"] = {
+                    key: [_typed_at(config, schema, key, value) for value in values]
+                    if isinstance(values, list)
+                    else values
+                    for key, values in tried.items()
+                }
+
+
+def _typed_at(config: Config, schema: Config, key: Any, value: Any) -> Any:
+    parts = str(key).split(".")[:2]
+    try:
+        # What is beside the key says what kind of entry it is of, and no more is looked at than that entry.
+        changed = variants.with_value(config, str(key), value)
+        entry = variants.value_at(changed, ".".join(parts))
+        nested = {parts[0]: {parts[1]: entry} if len(parts) > 1 else entry}
+        return variants.value_at(setting_types.typed(nested, schema, schema), str(key))
+    except (KeyError, TypeError):
+        return value  # an unknown key: said elsewhere
 
 
 def _problems(config: Config, validator: Any, *, beside_the_plane: bool = True) -> Iterator[str]:
@@ -166,8 +276,11 @@ def _problems(config: Config, validator: Any, *, beside_the_plane: bool = True) 
     errors = list(validator.iter_errors(_ordered(config)))
     for error in errors:
         yield from _explain(error, config)
-    if errors:
-        return
+    if not errors:
+        yield from _beyond_the_schema(config, beside_the_plane=beside_the_plane)
+
+
+def _beyond_the_schema(config: Config, *, beside_the_plane: bool = True) -> Iterator[str]:
     if beside_the_plane:
         yield from _other_learning_rates_than_the_plane_s(config)
     for look in (
@@ -195,15 +308,33 @@ def runs(config: Config, experiment: str) -> list[Run]:
     seeds: Sequence[int | None] = settings.get("seeds", [None])
     needed = _ARCHITECTURES.get(settings.get("architecture"), ())
     unused = {key for keys in _ARCHITECTURES.values() for key in keys} - {*needed}
-    shared = {key: value for key, value in settings.items() if key not in (rates_key, "seeds", *unused)}
+    shared = used({key: value for key, value in settings.items() if key not in (rates_key, "seeds", *unused)})
     if "data" in settings:
         shared["data_set"] = data_set(config, settings["data"])
+    shared = _with_sources(shared)
     found = []
     for seed, rate in product(seeds, settings[rates_key]):
         label = f"{rate_label}{float(rate)!r}"
         name = label if seed is None else f"seed{seed}-{label}"
         found.append(Run(experiment, name, seed, {**shared, "seed": seed, "learning_rate": float(rate)}))
     return found
+
+
+def used(parameters: Config) -> dict[str, Any]:
+    """Return parameters of a run, or the settings of a data set, without what does not change a result.
+
+    That is what the flow's integrator does not take, and what is so without being said.
+
+    >>> used({"descent": "plain", "flow": {"method": "rk4", "tolerance": 1e-3, "step_factor": 1.0}})
+    {'flow': {'method': 'rk4', 'step_factor': 1.0}}
+    """
+    kept = {key: value for key, value in parameters.items() if key not in _UNSAID or value != _UNSAID[key]}
+    if isinstance(flow := kept.get("flow"), Mapping):
+        taken = _FLOW_OPTIONS.get(flow.get("method", ""), tuple(flow))
+        kept["flow"] = {key: value for key, value in flow.items() if key in taken}
+    if isinstance(of := kept.get("data_set"), Mapping):
+        kept["data_set"] = used(of)
+    return kept
 
 
 def figure_name(figure: str) -> str:
@@ -225,7 +356,7 @@ def figure_label(figure: str) -> str:
 
 
 def figure_experiments(config: Config, figure: str) -> list[str]:
-    """Return the experiments that a figure shows: one, or, of networks, one per panel."""
+    """Return the experiments that a figure shows: one, or, where the configuration lists several, one per panel."""
     found = config["figures"][figure]
     return [found] if isinstance(found, str) else list(found)
 
@@ -249,8 +380,11 @@ def run(config: Config, experiment: str, name: str) -> Run:
 
 
 def data_set(config: Config, name: str) -> dict[str, Any]:
-    """Return the settings of a data set, in an order that does not depend on how they were written down."""
-    return _ordered(config["data"][name])
+    """Return the settings of a data set, in an order that does not depend on how they were written down.
+
+    With a function of a user's own they have ``sources``, a digest of its files, by which a change of them is seen.
+    """
+    return _with_sources(used(_ordered(config["data"][name])))
 
 
 def settings(config: Config, kind: str, section: str) -> dict[str, Any]:
@@ -267,6 +401,21 @@ def arora_settings(config: Config, problem: str) -> dict[str, Any]:
 def downloads(settings: Mapping[str, Any]) -> bool:
     """Return whether a data set has to be downloaded."""
     return settings["source"] in ("cifar10", "svhn") and "file" not in settings
+
+
+def _with_sources(settings: dict[str, Any]) -> dict[str, Any]:
+    if "factory" not in settings:
+        return settings
+    return {**settings, "sources": _sources(settings["factory"], str(Path.cwd()))}
+
+
+@cache  # asked for by every job of a workflow
+def _sources(factory: str, folder: str) -> str | None:
+    """The digest of a function's files as they are seen from a folder; None where it cannot be found."""
+    try:
+        return plugins.digest(factory)
+    except UserError:
+        return None
 
 
 def _ordered(value: Any) -> Any:
@@ -303,7 +452,9 @@ def _explain(error: jsonschema.ValidationError, config: Config) -> Iterator[str]
         case "const":
             yield _problem(where, repr(found), repr(value))
         case "type":
-            yield _problem(where, _described(found), _TYPES[value] + _yaml_hint(found, value))
+            yield _problem(
+                where, _described(found), _TYPES[value] + _number_hint(found, value) + _text_hint(found, value)
+            )
         case "exclusiveMinimum":
             yield _problem(where, repr(found), f"a number above {value}")
         case "minimum":
@@ -359,17 +510,29 @@ def _described(value: object) -> str:
     return f"{value!r} ({kind})"
 
 
-def _yaml_hint(found: object, wanted: str) -> str:
-    """How to write what was probably meant: 1e-5 is text to YAML 1.1, and 50.0 is not a whole number."""
-    try:
-        number = float(found)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+def _text_hint(found: object, wanted: str) -> str:
+    """YAML 1.1 reads no, on and 2026-01-01 as something else than text."""
+    return (
+        "; put it in quotes" if wanted == "string" and found is not None and not isinstance(found, list | dict) else ""
+    )
+
+
+def _number_hint(found: object, wanted: str) -> str:
+    """How to write the number that was probably meant; none is said where it is not certain which."""
+    if wanted not in ("number", "integer") or not isinstance(found, str):
         return ""
-    if isinstance(found, bool) or not math.isfinite(number):
-        return ""
-    if wanted == "integer":
-        return f"; write {int(number)}" if number == int(number) and abs(number) < 1e15 else ""
-    return f"; YAML reads {found} as text, write {number:.1e}" if wanted == "number" else ""
+    text = found.strip()
+    if setting_types.DECIMAL.fullmatch(text):
+        if setting_types.number(text) is None:
+            return "; it is beyond what a floating-point number can be (about 1e-308 to 1e308)"
+        return f"; write {text}" if text != found and wanted == "number" else ""
+    if re.fullmatch(r"[-+]?[0-9]+(_[0-9]+)+", text, re.ASCII):
+        return "; write it without '_'"
+    if re.fullmatch(r"[-+]?0[0-9_]+", text, re.ASCII):
+        return "; write it without leading zeros"
+    if re.fullmatch(r"0[xob][0-9a-fA-F]+", text, re.ASCII | re.IGNORECASE):
+        return "; write it in decimal"
+    return ""
 
 
 def _dotted(path: Sequence[Any] | Any) -> str:
@@ -482,12 +645,16 @@ def _other_learning_rates_than_the_plane_s(config: Config) -> Iterator[str]:
 
 
 def _runs_that_figures_cannot_show(config: Config) -> Iterator[str]:
-    for figure in ("figure01", "figure04", "figure10", "figure11"):
-        name = config["figures"][figure]
+    of_gpgd = ("figure01", "figure04", "figure10", "figure11")
+    for figure, name in ((shown, name) for shown in of_gpgd for name in figure_experiments(config, shown)):
         settings = config["experiments"].get(name, {})
         if settings.get("model") != "scalar":
             continue  # said elsewhere
-        if settings["checkpoint_every"] != 1:
+        if figure == "figure10" and settings["checkpoint_every"] % 2 == 0:
+            found = f"{name!r}, with a checkpoint every {settings['checkpoint_every']} iterates"
+            allowed = "an experiment with an odd checkpoint_every: of iterates that go to and fro it shows both kinds"
+            yield _problem(f"figures.{figure}", found, allowed)
+        if figure != "figure10" and settings["checkpoint_every"] != 1:
             found = f"{name!r}, with a checkpoint every {settings['checkpoint_every']} iterates"
             yield _problem(f"figures.{figure}", found, "an experiment with checkpoint_every 1: it shows single steps")
         weights = settings["initial_weights"]

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, Self, TypeVar
 
+import numpy as np
+
 Status = Literal["running", "converged", "out of iterations", "diverged"]
 
 Descent = Literal["plain", "normalised", "sqrt"]
@@ -140,8 +142,19 @@ def gradient_descent(
 
 
 def _norm(gradient: Any) -> float:
-    square = gradient * gradient
-    return math.sqrt(float(square.sum() if hasattr(square, "sum") else square))
+    """Return the Euclidean norm: of a tensor summed in float64; of tiny numbers without underflow."""
+    if hasattr(gradient, "is_cuda"):
+        from gfs import sums
+
+        return sums.norm(gradient.flatten())
+    with np.errstate(over="ignore", under="ignore"):
+        square = gradient * gradient
+    total = float(square.sum() if hasattr(square, "sum") else square)
+    return math.sqrt(total) if 1e-280 < total < math.inf else math.hypot(*_flat(gradient))
+
+
+def _flat(gradient: Any) -> list[float]:
+    return gradient.ravel().tolist() if hasattr(gradient, "ravel") else [float(gradient)]
 
 
 def _status(loss: float, iteration: int, loss_tolerance: float, max_iterations: int) -> Status:

@@ -11,6 +11,18 @@ class FactoryError(Exception):
     """A function of the user's own raised something; its traceback is what the user needs."""
 
 
+class LossError(ValueError):
+    """A loss is not fit: it is random, or a derivative of it is missing or wrong.
+
+    Attributes:
+        kind: ``value``, ``random``, ``gradient``, ``product`` or ``second derivative``: where that shows.
+    """
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
 class UnreadableError(UserError):
     """A file of ours is missing, broken or not what was written.
 

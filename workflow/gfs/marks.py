@@ -12,9 +12,10 @@ from gfs import yaml_files
 from gfs.errors import UserError
 from gfs.variants import value_at
 
-Mark = Literal["text", "open", "ours"]
+Mark = Literal["text", "named", "open", "ours"]
 
-_MARK = re.compile(r"\[(text|open|ours)\]\s*")
+# A named value says in which source it was read: [named: SOURCE].
+_MARK = re.compile(r"\[(?:(?P<mark>text|open|ours)|named: (?P<source>[^\]\s][^\]]*))\]\s*")
 _PAPER = re.compile(r"\bthe paper\b(?!'s scale)", re.IGNORECASE)
 # A key with a value, an anchor (&) or neither; in a flow mapping there are no comments to look for.
 _KEY = re.compile(r"(?P<indent> *)(?P<key>[\w-]+):(?P<value>\s.*)?$")
@@ -29,12 +30,14 @@ class Annotation:
         value: at that key.
         mark: ``open`` where that is said at all, else the first one.
         comment: in one line, without the mark that it begins with.
+        source: where a value was read that is not in the text itself; None of all others.
     """
 
     key: str
     value: Any
     mark: Mark
     comment: str
+    source: str | None = None
 
     @property
     def replaces_the_paper_s(self) -> bool:
@@ -54,8 +57,8 @@ def read(path: str | Path) -> Iterator[Annotation]:
     for key, comment in _commented_keys(Path(path).read_text(encoding="utf-8").splitlines(), path):
         text = " ".join(comment)
         if first := _MARK.match(text):
-            mark: Any = "open" if "[open]" in text else first[1]
-            yield Annotation(key, value_at(content, key), mark, text[first.end() :])
+            mark: Any = "open" if "[open]" in text else first["mark"] or "named"
+            yield Annotation(key, value_at(content, key), mark, text[first.end() :], first["source"])
 
 
 def by_key(*paths: str | Path) -> dict[str, Annotation]:

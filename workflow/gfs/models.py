@@ -75,6 +75,12 @@ class Model(Protocol):
     def from_numpy(self, w: Array) -> Any:
         """Return the weights of which ``w`` is what :meth:`to_numpy` gives."""
 
+    def losses(self, weights: Array) -> Array:
+        """Return the losses at ``weights`` of shape (k, P), shape (k,)."""
+
+    def constants(self) -> dict[str, Array]:
+        """Return the arrays that a user's own function drew or computed for it: see :func:`build`."""
+
     def state(self) -> dict[str, Array]:
         """Return what later answers depend on besides their arguments, for :meth:`restore`."""
 
@@ -97,6 +103,9 @@ class _NumpyModel:
     def from_numpy(self, w: Array) -> Array:
         return w
 
+    def constants(self) -> dict[str, Array]:
+        return {}
+
     def state(self) -> dict[str, Array]:
         return {}
 
@@ -114,6 +123,9 @@ class ScalarNetwork(_NumpyModel):
 
     def loss_and_gradient(self, w: Array) -> tuple[float, Array]:
         return float(scalar.loss(w)), scalar.gradient(w)
+
+    def losses(self, weights: Array) -> Array:
+        return np.asarray(scalar.loss(weights))
 
     def sharpness(self, w: Array) -> float:
         return float(scalar.sharpness(w))
@@ -142,6 +154,9 @@ class SquaredRegressionRun(_NumpyModel):
         plus, minus = self._split(w)
         return float(self.model.loss(plus, minus)), np.concatenate(self.model.gradient(plus, minus))
 
+    def losses(self, weights: Array) -> Array:
+        return np.asarray(self.model.loss(*self._split(weights)))
+
     def sharpness(self, w: Array) -> float:
         return float(self.model.sharpness(*self._split(w)))
 
@@ -166,7 +181,13 @@ class Network:
 
     checkpoints_per_file = 1
 
-    def __init__(self, data: Mapping[str, Array], parameters: Mapping[str, Any], device: str = "cpu") -> None:
+    def __init__(
+        self,
+        data: Mapping[str, Array],
+        parameters: Mapping[str, Any],
+        device: str = "cpu",
+        constants: Mapping[str, Array] | None = None,
+    ) -> None:
         import torch
 
         from gfs import networks
@@ -174,10 +195,23 @@ class Network:
         precision = {"float32": torch.float32, "float64": torch.float64}[parameters["precision"]]
         inputs = torch.from_numpy(data["inputs"]).to(device, precision)
         targets = torch.from_numpy(data["targets"]).to(device, precision)
-        of = (*networks.build(parameters, inputs, targets), targets)
+        if not bool(torch.isfinite(inputs).all() and torch.isfinite(targets).all()):
+            raise UserError(
+                f"the data have numbers too large for {parameters['precision']}; use float64, or scale them"
+            )
+        module, seen = networks.build(parameters, inputs, targets)
         custom = parameters["architecture"] == "custom"
-        fitted: tuple[Any, Any] = _fitting_loss(parameters["factory"], *of) if custom else networks.flat_loss(*of)
+        self._constants = _constants(module) if custom else {}
+        if constants is not None and custom:
+            _put(constants, self._constants, parameters["factory"])
+        fitted: tuple[Any, Any] = (
+            _fitting_loss(parameters["factory"], module, seen, targets)
+            if custom
+            else networks.flat_loss(module, seen, targets, check=False)
+        )
         self.loss, self.initial = fitted
+        if len(inputs) == 1:
+            _require_enough_for_batch_norm(self.loss, self.initial, inputs.shape, parameters["architecture"])
         self.seed: int = parameters["seed"]
         self.flow: Mapping[str, Any] = parameters.get("flow", {})
         self._top_vector: Any = None
@@ -196,6 +230,12 @@ class Network:
             return float("nan")
         self._top_vector = estimate.vector
         return estimate.value if estimate.converged else float("nan")
+
+    def losses(self, weights: Array) -> Array:
+        return np.array([self.loss_and_gradient(self.from_numpy(row))[0] for row in weights])
+
+    def constants(self) -> dict[str, Array]:
+        return {name: self.to_numpy(tensor).copy() for name, tensor in self._constants.items()}
 
     def to_numpy(self, w: Any) -> Array:
         return w.detach().cpu().numpy()
@@ -231,25 +271,78 @@ class Network:
         )
 
 
+def _constants(module: Any) -> dict[str, Any]:
+    """Return the tensors of a module that training leaves as they are: buffers and frozen weights."""
+    frozen = {name: tensor for name, tensor in module.named_parameters() if not tensor.requires_grad}
+    return {**frozen, **dict(module.named_buffers())}
+
+
+def _put(constants: Mapping[str, Array], own: Mapping[str, Any], factory: str) -> None:
+    """Put the arrays of another job's module into this one's."""
+    import torch
+
+    shapes = {name: (tuple(tensor.shape), str(tensor.dtype)) for name, tensor in own.items()}
+    given = {name: torch.from_numpy(array) for name, array in constants.items()}
+    wanted = {name: (tuple(tensor.shape), str(tensor.dtype)) for name, tensor in given.items()}
+    if shapes != wanted:
+        raise UserError(
+            f"{factory} built another module than in training: its buffers and frozen weights are {_listed(shapes)}, "
+            f"and were {_listed(wanted)}"
+        )
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(given[name])
+
+
+def _listed(shapes: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {shape}" for name, (shape, _) in sorted(shapes.items())) or "none"
+
+
 def _fitting_loss(factory: str, *of: Any) -> tuple[Any, Any]:
-    """Return the loss and the weights of a user's own model, which has to have a loss at these weights."""
+    """Return the loss and the weights of a user's own model, which has to have a loss, a gradient and a Hessian."""
     from gfs import networks
 
     try:
-        loss, initial = networks.flat_loss(*of)
+        loss, initial = networks.flat_loss(*of, check=False)
         loss(initial)
     except (ValueError, RuntimeError, TypeError) as error:
         raise UserError(f"the model that {factory} returned does not fit its data: {error}") from error
+    try:
+        networks.flat_loss(*of)
+    except (ValueError, RuntimeError) as error:
+        raise UserError(f"the model that {factory} returned cannot be followed: {error}") from error
     return loss, initial
 
 
-def build(parameters: Mapping[str, Any], data: Mapping[str, Array], *, device: str = "cpu") -> Model:
+def _require_enough_for_batch_norm(loss: Any, initial: Any, shape: Any, architecture: str) -> None:
+    """Batch norm has no variance of one value, which is what a single image is once pooling has made a pixel of it."""
+    try:
+        loss(initial)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        size = " x ".join(map(str, shape[1:]))
+        raise UserError(
+            f"{architecture} cannot be trained on one image of {size}: its batch norm needs two values per channel or "
+            "more; give the data set more images"
+        ) from error
+
+
+def build(
+    parameters: Mapping[str, Any],
+    data: Mapping[str, Array],
+    *,
+    device: str = "cpu",
+    constants: Mapping[str, Array] | None = None,
+) -> Model:
     """Return the model of a run.
 
     Args:
         parameters: of the run (see :mod:`gfs.configuration`); ``model`` says which.
         data: the arrays of the run's data set; empty for scalar networks.
         device: a torch device, ``auto`` for a GPU where there is one; networks only.
+        constants: the buffers and frozen weights (:meth:`Model.constants`) of the module that was trained, which take
+            the place of those that a user's own factory makes now. None in training.
     """
     kind = parameters["model"]
     if kind == "scalar":
@@ -258,7 +351,7 @@ def build(parameters: Mapping[str, Any], data: Mapping[str, Array], *, device: s
     if kind == "regression":
         return SquaredRegressionRun(data, parameters["initial_scale"])
     if kind == "network":
-        return Network(data, parameters, _torch_device(device))
+        return Network(data, parameters, _torch_device(device), constants)
     raise ValueError(f"unknown model {kind!r}")
 
 

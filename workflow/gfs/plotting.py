@@ -267,17 +267,30 @@ def note(axes: Axes, text: str, *, corner: str = "lower left", background: str =
     axes.annotate(text, place, xycoords="axes fraction", fontsize=7, bbox=box, **alignment)
 
 
-def distance_note(iterates: pd.DataFrame, *, prefix: str = "") -> str:
-    """Say how far the products above 2/eta are from those that the orbits end in, and two steps from two of the map."""
+def distance_note(iterates: pd.DataFrame, *, prefix: str = "", narrow: bool = False) -> str:
+    """Say how far the products above 2/eta are from those that the orbits end in, and two steps from two of the map.
+
+    ``narrow``: in shorter lines.
+    """
     above = above_threshold(iterates)
     if not len(above):
         return r"no iterate above $2/\eta$"
     if not np.isfinite(above[f"{prefix}distance"]).any():
-        return r"above $2/\eta$ no orbit stays bounded"
-    median, far = above[f"{prefix}distance"].quantile([0.5, 0.95])
+        return r"above $2/\eta$ no" + ("\n" if narrow else " ") + "orbit stays bounded"
+    # An orbit that leaves all bounds is infinitely far.
+    median, far = above[f"{prefix}distance"].fillna(np.inf).quantile([0.5, 0.95], interpolation="higher")
     error = root_mean_square(above[f"{prefix}two_step_error"])
+    farthest = rf"{far:.2g}" if np.isfinite(far) else r"$\infty$"
+    if narrow:
+        return (
+            rf"above $2/\eta$: distance {median:.2g}"
+            "\n"
+            rf"(median), {farthest} (95 %);"
+            "\n"
+            rf"two-step error {error:.2g} (rms)"
+        )
     return (
-        rf"above $2/\eta$: distance {median:.2g} (median)," "\n" rf"{far:.2g} (95 %); two-step error {error:.2g} (rms)"
+        rf"above $2/\eta$: distance {median:.2g} (median)," "\n" rf"{farthest} (95 %); two-step error {error:.2g} (rms)"
     )
 
 

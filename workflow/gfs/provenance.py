@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -49,9 +50,39 @@ def recorder(parameters: Mapping[str, Any], *, seed: int | None = None) -> Calla
     return record
 
 
+def spent() -> dict[str, float]:
+    """Return the most memory that this process has had, in MiB, and the processor time that it took, by the kernel.
+
+    Of memory this is ``VmHWM``, not ``ru_maxrss``: Linux counts there what the process that started this one had at
+    that moment as well, which for a job is Snakemake's. Where there is no ``/proc``, as on macOS, it is that.
+    """
+    times = os.times()
+    return {
+        "peak_memory_mb": round(_peak_memory() / 2**20, 1),
+        "processor_time_s": round(times.user + times.system + times.children_user + times.children_system, 2),
+    }
+
+
+def _peak_memory() -> int:
+    """Return bytes."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        status = ""
+    if found := re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE):
+        return int(found[1]) * 1024
+    import resource  # not on Windows
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
 @cache
 def commit() -> str | None:
-    """Return the commit of the source, ``-dirty`` appended if tracked files differ from it; None outside a checkout."""
+    """Return the commit of the source, ``-dirty`` appended if tracked files differ from it.
+
+    Outside a checkout, as in a copy of one on another machine, it is what the environment variable ``GFS_COMMIT`` says,
+    or None.
+    """
     folder = Path(__file__).parent
     try:
         return subprocess.run(
@@ -63,7 +94,7 @@ def commit() -> str | None:
             timeout=30,
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
-        return None
+        return os.environ.get("GFS_COMMIT")
 
 
 @cache

@@ -129,6 +129,15 @@ class Unfinished:
         print(f"training goes on from iterate {state.iteration}")
         return state
 
+    def peek(self) -> State | None:
+        """Return the state to go on from and leave all as it is; None if there is none that can be used."""
+        from safetensors import SafetensorError
+
+        try:
+            return self._load()
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+            return None
+
     def _load(self) -> State:
         from safetensors import safe_open
 

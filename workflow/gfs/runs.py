@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from gfs import files, progress
 from gfs.checkpoints import CheckpointWriter, Record
 from gfs.descent import Descent, gradient_descent
+from gfs.errors import UserError
 from gfs.models import GFSPoint, Model
 from gfs.resumption import State, Unfinished
 
@@ -94,9 +95,9 @@ def train(
                 bar.update(0 if last else 1)
         if status == "diverged":
             print(_said_of_divergence(losses))
-        table = _trajectory(losses, sharpness, status).assign(learning_rate=learning_rate, threshold=_thresholds(rates))
+        table = trajectory_table(losses, sharpness, rates, status, learning_rate)
         files.write_table(trajectory, table, {**record(), "resumed_at": state.resumed_at})
-        writer.close(status, Path(checkpoints))
+        writer.close(status, Path(checkpoints), model.constants())
 
 
 def _said_of_divergence(losses: Sequence[float]) -> str:
@@ -109,24 +110,48 @@ def _said_of_divergence(losses: Sequence[float]) -> str:
     )
 
 
-def _trajectory(losses: list[float], sharpness: list[float], status: str) -> pd.DataFrame:
+def trajectory_table(
+    losses: Sequence[float], sharpness: Sequence[float], rates: Sequence[float], status: str, learning_rate: float
+) -> pd.DataFrame:
+    """Return the table that :func:`train` writes, of what it knows of each iterate; ``status`` is that of the last."""
     table = pd.DataFrame({"iteration": range(len(losses)), "loss": losses, "sharpness": sharpness, "status": "running"})
     table.loc[table.index[-1], "status"] = status
-    return table
+    return table.assign(learning_rate=learning_rate, threshold=_thresholds(rates))
 
 
-def _thresholds(rates: list[float]) -> NDArray[np.float64]:
+def _thresholds(rates: Sequence[float]) -> NDArray[np.float64]:
     """Return the sharpness up to which a step is stable; infinite where there is no step, at a critical point."""
     with np.errstate(divide="ignore"):
         return 2 / np.array(rates)
 
 
-def gfs_table(model: Model, checkpoint_files: Sequence[str | Path]) -> pd.DataFrame:
-    """Return a row per iterate of the files: ``iteration`` and the fields of :class:`gfs.models.GFSPoint`."""
+# How far the loss at a checkpoint may be from the trajectory's. The same module on the same data differs by rounding
+# alone, where a sum is taken in another order: on another machine, with other threads. That moves each residual by some
+# rounding errors of the outputs, and the loss by the geometric mean of the two losses, that of the residuals and that
+# of the outputs, which is as large as the first. Another module has another loss altogether.
+_SAME_LOSS = 1e-3
+_ROUNDING_ERRORS = 100
+
+
+def gfs_table(
+    model: Model, checkpoint_files: Sequence[str | Path], trajectory: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Return a row per iterate of the files: ``iteration`` and the fields of :class:`gfs.models.GFSPoint`.
+
+    Args:
+        model: with the data of the run.
+        checkpoint_files: of the run.
+        trajectory: the table of the training that wrote them, whose losses the model must have there.
+
+    Raises:
+        UserError: it has others, so it is not the model that was trained.
+    """
     rows: list[dict[str, Any]] = []
     with progress.bar(len(checkpoint_files), "gradient flow", counted=False) as bar:
         for done, path in enumerate(checkpoint_files):
             block = files.read_tensors(path)
+            if trajectory is not None:
+                _require_same_losses(model, block, trajectory, path)
 
             def report(gradients: int, loss: float, share: float, before: int = done, path: str | Path = path) -> None:
                 bar.set_postfix_str(f"{Path(path).stem}: {gradients} gradients, loss {loss:.3g}", refresh=False)
@@ -141,10 +166,33 @@ def gfs_table(model: Model, checkpoint_files: Sequence[str | Path]) -> pd.DataFr
     return pd.DataFrame(rows)
 
 
+def _require_same_losses(
+    model: Model, block: Mapping[str, NDArray[Any]], trajectory: pd.DataFrame, path: str | Path
+) -> None:
+    expected = trajectory.set_index("iteration")["loss"].reindex(block["iteration"]).to_numpy(dtype=np.float64)
+    found = np.asarray(model.losses(block["weights"]), dtype=np.float64)
+    first = float(trajectory["loss"].iloc[0])
+    rounding = _ROUNDING_ERRORS * np.finfo(block["weights"].dtype).eps
+    with np.errstate(invalid="ignore", over="ignore"):
+        room = _SAME_LOSS * np.abs(expected) + rounding * np.sqrt(np.abs(expected * first))
+        other = ~(np.abs(found - expected) <= room) & ~(found == expected)
+    if other.any():
+        index = int(np.argmax(other))
+        raise UserError(
+            f"the loss at iterate {int(block['iteration'][index])} ({path}) is {found[index]:.6g}, and was "
+            f"{expected[index]:.6g} in training: this is not the model, or not the data, that was trained. A function "
+            "of your own has to build the same module each time, by the seed it is given; if its file, or one that it "
+            "reads, was changed since, train again"
+        )
+
+
 def with_gfs(trajectory: pd.DataFrame, gfs_tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Return a run's trajectory table with the columns of its GFS tables, NaN between checkpoints."""
+    """Return a run's trajectory table with the columns of its GFS tables, empty between checkpoints.
+
+    What a flow took is empty as well where none was made: the closed forms have no flow.
+    """
     gfs = pd.concat(gfs_tables) if gfs_tables else _NO_CHECKPOINTS
     joined = trajectory.merge(gfs, on="iteration", how="left", validate="one_to_one")
     counts = ["gradient_evaluations", "hessian_vector_products"]
-    joined[counts] = joined[counts].fillna(0).astype(np.int64)
+    joined[counts] = joined[counts].where(joined["flow_time"].notna()).astype("Int64")
     return joined

@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from gfs import setting_types
 from gfs.errors import UserError
+
+
+class _Loader(yaml.SafeLoader):
+    """The one in Python, slower than that in C, is what Snakemake reads files by: each refuses what the other takes.
+
+    Numbers such as 1e-5, which YAML 1.1 takes for text, are numbers here.
+    """
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(rf"(?:{setting_types.DECIMAL.pattern})\Z"), [*"-+.0123456789"]
+)
+
+# Plain words that YAML 1.1 does not take for the text that they are, by the end of their tags.
+_READ_AS = {"int": "the number {}", "float": "the number {}", "bool": "{}", "timestamp": "the date {}"}
+_TRUTH_WORDS = ("true", "false")
 
 
 def read(path: str | Path) -> dict[str, Any]:
     """Return the keys and values of a YAML or JSON file.
 
     Raises:
-        UserError: it cannot be read, is neither, has no keys at its top level, or has one twice, of which YAML would
-            take the last.
+        UserError: it cannot be read, is neither, has no keys at its top level, has one twice, of which YAML would
+            take the last, or has a word that YAML 1.1 reads as something else: 010 (8), 12:30 (750), 1_000, no (false).
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -54,12 +72,11 @@ def _merged(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, An
 
 def _from_yaml(path: str | Path, text: str) -> Any:
     try:
-        # The one in Python, slower than that in C, is what Snakemake reads them by: each refuses what the other takes.
-        loader = yaml.SafeLoader(text)
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
             return None
-        for problem in _problems(node, set(), frozenset()):
+        for problem in _problems(node, set(), frozenset(), loader):
             raise _error(path, problem)
         return loader.construct_document(node)
     except yaml.YAMLError as error:
@@ -76,17 +93,39 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _problems(node: yaml.Node, visited: set[int], within: frozenset[int]) -> Iterator[str]:
-    """Every key that a mapping has twice, and every value that contains itself."""
+def read_anew(config: dict[str, Any], *paths: str | Path) -> None:
+    """Put the numbers of files, such as 1e-5, into what another reader made of them, which left them as text.
+
+    Args:
+        config: what was read from the files, and changed since: what is not in them stays as it is.
+        *paths: the files, in the order in which they were merged.
+    """
+    for key, value in _with_numbers(config, merged(*paths)).items():
+        config[key] = value
+
+
+def _with_numbers(read_before: Any, ours: Any) -> Any:
+    if isinstance(read_before, Mapping) and isinstance(ours, Mapping):
+        return {key: _with_numbers(value, ours.get(key)) for key, value in read_before.items()}
+    if isinstance(read_before, list) and isinstance(ours, list) and len(read_before) == len(ours):
+        return [_with_numbers(*pair) for pair in zip(read_before, ours, strict=True)]
+    as_text = isinstance(read_before, str) and isinstance(ours, float)
+    return ours if as_text and setting_types.number(read_before) == ours else read_before
+
+
+def _problems(node: yaml.Node, visited: set[int], within: frozenset[int], loader: yaml.SafeLoader) -> Iterator[str]:
+    """Every key that a mapping has twice, every value that contains itself, every word that is read as another."""
     if id(node) in within:
         yield f"line {node.start_mark.line + 1}: the value that begins here contains itself"
     if id(node) in visited:
         return
     visited.add(id(node))
     within |= {id(node)}
+    if isinstance(node, yaml.ScalarNode):
+        yield from _misread(node, loader)
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            yield from _problems(item, visited, within)
+            yield from _problems(item, visited, within, loader)
     elif isinstance(node, yaml.MappingNode):
         lines: dict[str, int] = {}
         for key, value in node.value:
@@ -95,7 +134,24 @@ def _problems(node: yaml.Node, visited: set[int], within: frozenset[int]) -> Ite
                 if key.value in lines:
                     yield f"it has the key {key.value} twice, in lines {lines[key.value]} and {line}; keep one"
                 lines[key.value] = line
-            yield from _problems(value, visited, within)
+                yield from _misread(key, loader)
+            yield from _problems(value, visited, within, loader)
+
+
+def _misread(node: yaml.ScalarNode, loader: yaml.SafeLoader) -> Iterator[str]:
+    """Say it of a word that YAML 1.1 reads as another number than it looks, as a date, or as true or false."""
+    reading = _READ_AS.get(node.tag.rpartition(":")[2])
+    plain = node.style is None and reading
+    if not plain or setting_types.DECIMAL.fullmatch(node.value) or node.value.lower() in _TRUTH_WORDS:
+        return
+    if node.tag.endswith(":float") and node.value.lower().lstrip("-+") in (".inf", ".nan"):
+        return  # said with its key where it is not allowed
+    found = loader.construct_object(node)
+    said = str(found).lower() if isinstance(found, bool) else str(found)
+    yield (
+        f"line {node.start_mark.line + 1}: YAML 1.1 reads {node.value} as {plain.format(said)}; if that is meant write "
+        f"{said}, and if it is text put it in quotes"
+    )
 
 
 def _in_words(error: yaml.YAMLError, text: str) -> str:

@@ -24,6 +24,7 @@ rule collect_run:
         ENVIRONMENT
     params:
         labels=run_labels,
+        run=lambda wildcards: run_of(wildcards).parameters,
     script:
         "../scripts/collect_run.py"
 

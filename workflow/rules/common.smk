@@ -17,7 +17,16 @@ from gfs import configuration, variants, yaml_files
 from gfs.checkpoints import checkpoint_files
 from gfs.errors import UserError
 
+# Where the locale has ASCII alone, a name with other letters is shown escaped, not as an error of the logging.
+for stream in (sys.stdout, sys.stderr):
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="backslashreplace")
+
 mending.remember_command()
+
+# Of two flags of a kind Snakemake takes the last and says nothing.
+if workflow.is_main_process and (dropped := mending.dropped_options()):
+    raise WorkflowError(dropped)
 
 # Before Snakemake reads them, for it says neither the file nor the line.
 CONFIGURATION_FILES = [path for path in ["config.yaml", *workflow.overwrite_configfiles] if os.path.lexists(path)]
@@ -29,6 +38,11 @@ except UserError as error:
 
 
 configfile: "config.yaml"
+
+
+# To Snakemake 1e-5 in a file is text, and so is every number within braces after --config.
+yaml_files.read_anew(config, *CONFIGURATION_FILES)
+configuration.take_numbers_in_braces(config, workflow.config_settings.config)
 
 
 # A job of a cluster is of a configuration whose variants were checked when it was planned.
@@ -94,6 +108,49 @@ def is_network(wildcards):
     return run_of(wildcards).parameters["model"] == "network"
 
 
+# Results of other settings that this process has found, and has Snakemake make again.
+OF_OTHER_SETTINGS = set()
+
+
+def as_set_now(result, parameters):
+    """Have a result made again that other settings made, whatever Snakemake knows of it; asked for as an input: none.
+
+    Snakemake compares settings with those that it noted for the same path. Of a folder that was copied, moved or named
+    anew in the configuration it has no note, or that of other results; the record beside each result says what it is of.
+    """
+    if not workflow.is_main_process or workflow.dag is None:
+        return []
+    differ = mending.other_settings(f"{result}.json", parameters)
+    path = f"{result}.json"
+    if differ is None and path in OF_OTHER_SETTINGS:
+        OF_OTHER_SETTINGS.remove(path)
+        workflow.dag.forcefiles.discard(path)
+    elif differ is not None and path not in OF_OTHER_SETTINGS:
+        OF_OTHER_SETTINGS.add(path)
+        # Unless the user asks Snakemake not to look at settings.
+        wanted = "params" in {str(trigger).lower() for trigger in workflow.rerun_triggers}
+        if wanted:
+            workflow.dag.forcefiles.add(path)
+        remade = ": it is made again" if wanted else f"; to make it again: {mending.command(path)}"
+        print(f"{result} was made with other settings ({', '.join(differ)}){remade}", file=sys.stderr)
+    return []
+
+
+def training_as_set_now(wildcards):
+    run = run_of(wildcards)
+    return as_set_now(RUN.format(**wildcards) + "/trajectory", run.training_parameters)
+
+
+def gfs_as_set_now(wildcards):
+    run = run_of(wildcards)
+    return as_set_now(f"{RUN.format(**wildcards)}/gfs/{wildcards.batch}", run.parameters)
+
+
+def data_as_set_now(wildcards):
+    seed = f"/seed{wildcards.seed}" if "seed" in wildcards.keys() else ""
+    return as_set_now(f"{RESULTS}/data/{wildcards.dataset}{seed}", data_settings(wildcards))
+
+
 def gpus(wildcards):
     """How many GPUs a job asks a cluster for: one where the configuration says that this model runs on one."""
     return int(EXECUTION["device"] == "cuda" and is_network(wildcards))
@@ -131,10 +188,7 @@ def gfs_tables(wildcards):
 
 
 def run_labels(wildcards):
-    run = run_of(wildcards)
-    labels = {"experiment": run.experiment, "run": run.name, "seed": run.seed}
-    descent = run.parameters.get("descent", "plain")
-    return labels if descent == "plain" else {**labels, "descent": descent}
+    return run_of(wildcards).labels
 
 
 def run_tables(wildcards):
@@ -175,10 +229,10 @@ def tables_of(figure):
 
 
 def gpgd_of(figure, table):
-    """GPGD beside the first run of the figure's experiment: its 'iterates' or 'orbits'."""
-    experiment = config["figures"][figure]
-    name = configuration.runs(config, experiment)[0].name
-    return f"{RUN}/gpgd/{table}.parquet".format(experiment=experiment, run=name)
+    """GPGD beside the first run of each of the figure's experiments: its 'iterates' or 'orbits'."""
+    experiments = configuration.figure_experiments(config, figure)
+    names = [configuration.runs(config, experiment)[0].name for experiment in experiments]
+    return expand(f"{RUN}/gpgd/{table}.parquet", zip, experiment=experiments, run=names)
 
 
 # Seeds that one job of squared regression takes: a few seconds each.

@@ -2,6 +2,8 @@
 
 
 rule gaussian_data:
+    input:
+        nothing=data_as_set_now,
     output:
         tensors=f"{RESULTS}/data/{{dataset}}/seed{{seed}}.safetensors",
         provenance=f"{RESULTS}/data/{{dataset}}/seed{{seed}}.json",
@@ -21,6 +23,7 @@ rule gaussian_data:
 rule image_data:
     input:
         file=lambda wildcards: data_settings(wildcards).get("file", []),
+        nothing=data_as_set_now,
     output:
         tensors=f"{RESULTS}/data/{{dataset}}.safetensors",
         provenance=f"{RESULTS}/data/{{dataset}}.json",

@@ -4,7 +4,10 @@
 rule gfs_sharpness:
     input:
         data=data_file,
+        nothing=gfs_as_set_now,
         checkpoints=checkpoint_batch,
+        # Whose losses the model has to have at the checkpoints.
+        trajectory=f"{RUN}/trajectory.parquet",
     output:
         table=f"{RUN}/gfs/{{batch}}.parquet",
         provenance=f"{RUN}/gfs/{{batch}}.json",

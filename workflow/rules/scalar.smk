@@ -54,6 +54,7 @@ rule gpgd:
         ENVIRONMENT
     params:
         learning_rate=lambda wildcards: run_of(wildcards).parameters["learning_rate"],
+        labels=lambda wildcards: {"experiment": wildcards.experiment, "run": wildcards.run},
         gpgd=configuration.settings(config, "scalar", "gpgd"),
     script:
         "../scripts/gpgd.py"

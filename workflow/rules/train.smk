@@ -5,6 +5,7 @@
 checkpoint train:
     input:
         data=data_file,
+        nothing=training_as_set_now,
     output:
         table=f"{RUN}/trajectory.parquet",
         provenance=f"{RUN}/trajectory.json",

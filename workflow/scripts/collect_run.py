@@ -1,24 +1,12 @@
 """Rule collect_run: a run's trajectory with its GFS sharpness."""
 
-from pathlib import Path
-
 import _job
-from gfs import files, provenance, resumption, runs
+from gfs import stages
 
 
 def main(snakemake):
-    # A table that is passed on says itself where it comes from.
-    made_from = [snakemake.input.trajectory, *snakemake.input.gfs]
-    parameters = {**snakemake.params.labels}
-    for path in made_from[:2]:
-        parameters |= files.read_provenance(path)["parameters"]
-    record = provenance.recorder(parameters, seed=snakemake.params.labels["seed"])
-    trajectory = files.read_table(snakemake.input.trajectory)
-    gfs_tables = [files.read_table(path) for path in snakemake.input.gfs]
-    table = runs.with_gfs(trajectory, gfs_tables).assign(**snakemake.params.labels)
-    files.write_table(snakemake.output.table, table, record())
-    # Training and flows are done and noted: nothing will go on from there.
-    resumption.forget(Path(snakemake.output.table).parent)
+    trajectory, gfs = snakemake.input.trajectory, list(snakemake.input.gfs)
+    stages.collect_run(trajectory, gfs, snakemake.params.run, snakemake.params.labels, snakemake.output.table)
 
 
 if "snakemake" in globals():

@@ -1,4 +1,7 @@
-"""Rule figure10: gradient descent over the periodic points of a Zhu et al.'s approximation and b GPGD, with zooms."""
+"""Rule figure10: gradient descent over the diagrams of a the approximation of Zhu et al. and b GPGD, with zooms.
+
+A column for each experiment, and after the first one a zoom of it.
+"""
 
 import matplotlib.pyplot as plt
 from matplotlib.patches import Rectangle
@@ -6,22 +9,50 @@ from matplotlib.patches import Rectangle
 import _job
 from gfs import plotting
 
-# What the zooms show, in units of 2/eta and as products: the first bifurcation and the branch that follows.
-ZOOM = {"xlim": (0.98, 1.26), "ylim": (0.97, 1.37)}
+# What the zooms show, in units of 2/eta and as products: the first bifurcations.
+ZOOM = {"xlim": (0.99, 1.31), "ylim": (0.32, 1.75)}
+# Room for the notes below the products of the approximation, which are none of negative weights.
+PRODUCTS = (-0.75, 2.35)
+MAPS = {"zhu": "Zhu et al.", "gpgd": "GPGD"}
 
 
 def draw(iterates, orbits):
-    figure, axes = plt.subplots(2, 2, figsize=(2 * plotting.COLUMN_WIDTH, 5.0), width_ratios=[1.3, 1])
-    for row, map_name in zip(axes, ("zhu", "gpgd"), strict=True):
-        for panel in row:
-            plotting.bifurcation_panel(panel, iterates, orbits, map_name=map_name, size=2.5)
-        row[0].set_ylim(-0.1, 1.6)
-        plotting.note(row[0], plotting.distance_note(iterates, prefix="zhu_" if map_name == "zhu" else ""))
-        row[1].set(**ZOOM)
+    experiments = list(iterates["experiment"].unique())
+    panels = [(experiments[0], False), (experiments[0], True), *((name, False) for name in experiments[1:])]
+    size = ((0.2 + 0.6 * len(panels)) * plotting.COLUMN_WIDTH, 5.0)
+    figure, axes = plt.subplots(len(MAPS), len(panels), figsize=size, squeeze=False)
+    for row, map_name in zip(axes, MAPS, strict=True):
+        for panel, (experiment, zoom) in zip(row, panels, strict=True):
+            shown = iterates[iterates["experiment"] == experiment]
+            draw_panel(panel, shown, orbits[orbits["experiment"] == experiment], map_name, zoom=zoom)
+            panel.set_ylabel(panel.get_ylabel() if panel is row[0] else "")
         mark_zoom(row[0])
-        plotting.legend_above(row[0], columns=3)
+    figure.supxlabel(axes[0, 0].get_xlabel(), fontsize=8)
+    for panel in axes.flat:
+        panel.set_xlabel("")
     plotting.panel_letters(axes[:, 0])
+    legend(figure, axes[:, 0])
     return figure
+
+
+def draw_panel(panel, iterates, orbits, map_name, *, zoom):
+    plotting.bifurcation_panel(panel, iterates, orbits, map_name=map_name, size=2.0)
+    name, eta = MAPS[map_name], 2 / iterates["threshold"].iloc[0]
+    panel.set_title(rf"{name}, $\eta = {eta:.3g}$" + (", detail" if zoom else ""))
+    if zoom:
+        panel.set(**ZOOM)
+        return
+    panel.set_ylim(PRODUCTS)
+    prefix = "zhu_" if map_name == "zhu" else ""
+    plotting.note(panel, plotting.distance_note(iterates, prefix=prefix, narrow=True))
+
+
+def legend(figure, panels):
+    """One for all panels: the maps, then what is the same in each."""
+    labels = [panel.get_legend_handles_labels() for panel in panels]
+    maps = [(handles[0], names[0]) for handles, names in labels]
+    same = [(handle, name.partition(" ($")[0]) for handle, name in zip(*labels[0], strict=True)][1:]
+    figure.legend(*zip(*maps, *same, strict=True), loc="outside upper center", ncols=len(maps) + len(same))
 
 
 def mark_zoom(axes):

@@ -1,14 +1,11 @@
 """Rule gaussian_data: Gaussian samples with the sharpness of their flattest interpolator."""
 
 import _job
-from gfs import files, provenance
-from gfs.regression import runs
+from gfs import stages
 
 
 def main(snakemake):
-    seed = int(snakemake.wildcards.seed)
-    record = provenance.recorder(snakemake.params.data, seed=seed)
-    files.write_tensors(snakemake.output.tensors, runs.tensors(snakemake.params.data, seed), record())
+    stages.gaussian_data(snakemake.params.data, int(snakemake.wildcards.seed), snakemake.output.tensors)
 
 
 if "snakemake" in globals():

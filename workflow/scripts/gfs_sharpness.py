@@ -1,15 +1,16 @@
 """Rule gfs_sharpness: the gradient flow solutions from a batch of checkpoints."""
 
+from pathlib import Path
+
 import _job
-from gfs import files, models, provenance, runs
+from gfs import stages
 
 
 def main(snakemake):
-    parameters = snakemake.params.run
-    record = provenance.recorder(parameters, seed=parameters["seed"])
-    data = files.read_tensors(snakemake.input.data) if snakemake.input.data else {}
-    model = models.build(parameters, data, device=snakemake.resources.device)
-    files.write_table(snakemake.output.table, runs.gfs_table(model, snakemake.input.checkpoints), record())
+    checkpoints = list(snakemake.input.checkpoints)
+    folder, data = Path(checkpoints[0]).parent, snakemake.input.data or None
+    job = stages.Job.prepare(snakemake.params.run, data, snakemake.resources.device, folder)
+    stages.gfs_sharpness(job, checkpoints, snakemake.input.trajectory, snakemake.output.table)
 
 
 if "snakemake" in globals():

@@ -19,8 +19,8 @@ def main(snakemake):
     weights = np.concatenate([block["weights"] for block in blocks])
     iterates, orbits = bifurcation.beside_descent(iterations, weights, eta, **settings)
     iterates = bifurcation.with_ending(iterates, trajectory)
-    files.write_table(snakemake.output.iterates, iterates, record())
-    files.write_table(snakemake.output.orbits, orbits, record())
+    files.write_table(snakemake.output.iterates, iterates.assign(**snakemake.params.labels), record())
+    files.write_table(snakemake.output.orbits, orbits.assign(**snakemake.params.labels), record())
 
 
 if "snakemake" in globals():

@@ -1,18 +1,11 @@
 """Rule image_data: images of a set, normalised, with one-hot targets; or data of a user's own."""
 
 import _job
-from gfs import data, files, provenance
+from gfs import stages
 
 
 def main(snakemake):
-    settings = snakemake.params.data
-    record = provenance.recorder(settings)
-    tensors, statistics = data.labelled(settings, snakemake.params.downloads)
-    of_images = {
-        "channel_statistics": f"mean and standard deviation of {statistics}",
-        "file_sha256": files.sha256(settings["file"]) if "file" in settings else None,
-    }
-    files.write_tensors(snakemake.output.tensors, tensors, record() | (of_images if statistics else {}))
+    stages.image_data(snakemake.params.data, snakemake.output.tensors, snakemake.params.downloads)
 
 
 if "snakemake" in globals():

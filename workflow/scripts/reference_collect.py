@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import _job
-from gfs import files
+from gfs import files, provenance
 
 # Columns that take much room and that no figure and no claim needs, by the folder of a table.
 NOT_KEPT = {"regression/runs": ["loss"]}
@@ -15,7 +15,9 @@ def main(snakemake):
         dropped = [name for folder, names in NOT_KEPT.items() if folder in source for name in names]
         table = files.read_table(source).drop(columns=dropped)
         record = files.read_provenance(source)
-        origin = {name: value for name, value in record.items() if name not in ("file", "sha256")}
+        # What making it took is as its record says, or not known: not what copying it takes.
+        unknown = dict.fromkeys(provenance.spent())
+        origin = unknown | {name: value for name, value in record.items() if name not in ("file", "sha256")}
         files.write_table(target, table, {**origin, "collected_from_sha256": record["sha256"]}, compact=True)
     files.write_json(snakemake.output.claims, json.loads(Path(snakemake.input.claims).read_text(encoding="utf-8")))
 

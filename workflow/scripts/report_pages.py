@@ -18,6 +18,9 @@ CLAIMS = {
     "tolerance": "tolerance",
     "measured": "measured here",
     "verdict": "verdict",
+    "check": "why it is no claim",
+    "fails_if": "fails if",
+    "control": "null control",
     "note": "note",
     "source": "table",
 }

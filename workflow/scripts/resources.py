@@ -1,21 +1,26 @@
 """Rule resources: what memory, time and disk the jobs of each rule took, and each figure with all that is behind it."""
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 import _job
 import outputs
 from gfs import configuration, files, provenance
 
-# Columns of Snakemake's benchmarks, and what they are called here.
+# Columns of Snakemake's benchmarks, and what they are called here. Memory and processor time are sampled there, every
+# half second at first and then every 30 s, so that a peak between is missed: the records have the kernel's.
 MEASURED = {"max_rss": "memory_mb", "cpu_time": "processor_s", "s": "seconds"}
+RECORDED = {"peak_memory_mb": "memory_mb", "processor_time_s": "processor_s"}
 
 
 def main(snakemake):
     params = snakemake.params
     record = provenance.recorder({"scale": params.scale})
     jobs = benchmarks(Path(params.benchmarks))
+    jobs = with_records(jobs, recorded(params.directories.values(), params.rules))
     left = outputs.sizes(params.directories.values(), params.rules)
     jobs["disk_mb"] = jobs["benchmark"].map(left).fillna(0) / 1e6
     jobs = jobs[jobs["rule"] != snakemake.rule]
@@ -43,6 +48,27 @@ def benchmarks(folder):
     jobs = pd.concat(tables, ignore_index=True)
     # A job too short to be sampled.
     jobs.loc[jobs["memory_mb"] == 0, ["memory_mb", "processor_s"]] = float("nan")
+    return jobs
+
+
+def recorded(folders, rules):
+    """Return what the records say that each job took, by its benchmark: of several the most."""
+    rows = []
+    for path in (path for folder in folders for path in Path(folder).rglob("*.json")):
+        benchmark = outputs.benchmark_of(str(path), rules)
+        if benchmark is None or not any(path.with_suffix(suffix).exists() for suffix in (".parquet", ".safetensors")):
+            continue
+        record = json.loads(path.read_text(encoding="utf-8"))
+        rows.append({"benchmark": benchmark, **{ours: record.get(name) for name, ours in RECORDED.items()}})
+    table = pd.DataFrame(rows, columns=["benchmark", *RECORDED.values()])
+    return table.astype(dict.fromkeys(RECORDED.values(), float)).groupby("benchmark").max()
+
+
+def with_records(jobs, recorded):
+    """Return the jobs with what their records say, where that is more than was sampled, or nothing was."""
+    jobs = jobs.copy()
+    for name in RECORDED.values():
+        jobs[name] = np.fmax(jobs[name], jobs["benchmark"].map(recorded[name]).astype(float))
     return jobs
 
 
@@ -76,9 +102,10 @@ def markdown(of_rules, of_figures, scale, machine):
     lines = [
         "# Resources: what the jobs took",
         "",
-        "Written by `snakemake resources` from what Snakemake measured in the last run of each job. Memory is of its",
-        "own process, sampled: without Snakemake's, and empty where every job was too short. Beside other work jobs",
-        "take longer, but little more processor time. Disk is what they left.",
+        "Written by `snakemake resources` from the last run of each job. Memory and processor time are the kernel's,",
+        "from the records beside what a job wrote (of rules without a table, such as `claims`, Snakemake's, which",
+        "samples): without Snakemake's own, and empty where neither is there. Beside other work jobs take longer, but",
+        "little more processor time. Disk is what they left.",
         f"Scale: {scale}. Machine: {machine}.",
         "",
         f"| rule | {header[0]}",

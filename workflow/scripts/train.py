@@ -1,29 +1,12 @@
 """Rule train: gradient descent, its trajectory and its checkpoints."""
 
 import _job
-from gfs import files, models, plugins, provenance, runs
+from gfs import stages
 
 
 def main(snakemake):
-    parameters = snakemake.params.run
-    record = provenance.recorder(parameters, seed=parameters["seed"])
-    data = files.read_tensors(snakemake.input.data) if snakemake.input.data else {}
-    model = models.build(parameters, data, device=snakemake.resources.device)
-    runs.train(
-        model,
-        models.learning_rate(parameters, data),
-        **runs.arguments(parameters),
-        trajectory=snakemake.output.table,
-        checkpoints=snakemake.output.checkpoints,
-        record=record,
-        identity={
-            "parameters": parameters,
-            "data_sha256": files.sha256(snakemake.input.data) if snakemake.input.data else None,
-            "factory": plugins.digest(parameters["factory"]) if "factory" in parameters else None,
-            # What the last digits depend on.
-            **{key: value for key, value in provenance.hardware().items() if key in ("torch_threads", "gpu")},
-        },
-    )
+    job = stages.Job.prepare(snakemake.params.run, snakemake.input.data or None, snakemake.resources.device)
+    stages.train(job, snakemake.output.table, snakemake.output.checkpoints)
 
 
 if "snakemake" in globals():

@@ -1,6 +1,7 @@
 """``python -m gfs.claims results/claims.json``: the claims of a run with their verdicts, for a terminal.
 
-``python -m gfs.claims --readme README.md A.json B.json`` writes the summary of two scales into README.md instead.
+``python -m gfs.claims --readme README.md A.json B.json`` writes the summary of two scales into README.md instead, and
+the networks of the last one.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ def read(path: Path) -> list[dict[str, Any]]:
         rows = json.loads(path.read_text(encoding="utf-8"))
         if not (rows and all({"id", "verdict", "measured"} <= set(row) for row in rows)):
             raise ValueError("it holds no claims")
+        if not all({"check", "control", "error", "fails_if", "runs"} <= set(row) for row in rows):
+            raise ValueError("an older version wrote it; run snakemake again")
     except (OSError, ValueError, TypeError) as error:
         raise UserError(
             f"cannot read the claims {path}: {error}; `make` writes results/claims.json with the figures, in some 20 "

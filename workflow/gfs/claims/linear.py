@@ -7,6 +7,7 @@ from functools import partial
 
 import pandas as pd
 
+from gfs.claims import controls
 from gfs.claims.claim import Claim
 from gfs.claims.measures import largest_final_gfs, largest_gfs_rise
 
@@ -81,10 +82,18 @@ def error_of_critical_step(table: pd.DataFrame) -> float:
     return float((table["searched"] / table["critical"] - 1).abs().max())
 
 
-def largest_rise(table: pd.DataFrame, *, wide: bool) -> float:
-    """Largest rise of GFS sharpness above an earlier value, on networks of width one or on others."""
-    found = _of_width(table, wide=wide)
+def largest_rise(table: pd.DataFrame) -> float:
+    """Largest rise of GFS sharpness above an earlier value, on networks wider than one."""
+    found = _of_width(table, wide=True)
     return largest_gfs_rise(found) if len(found) else math.nan
+
+
+def largest_rise_in_closed_form(table: pd.DataFrame) -> float:
+    """The same at width one, of the closed form; NaN where the table, an older one, does not have it."""
+    found = _of_width(table, wide=False)
+    if not len(found) or "closed_form" not in found:
+        return math.nan
+    return largest_gfs_rise(found.assign(gfs_sharpness=found["closed_form"]))
 
 
 # Remarks.
@@ -144,6 +153,18 @@ def saddles(table: pd.DataFrame) -> str:
     return f"of all {table['starts'].sum()} runs {table['saddle'].sum()} converge to a saddle"
 
 
+def beside_the_flow(table: pd.DataFrame) -> str:
+    found = _of_width(table, wide=False)
+    if "closed_form" not in found:
+        return "the table is older than this claim: snakemake --forcerun linear_gfs -- claims"
+    off = (found["gfs_sharpness"] - found["closed_form"]).abs()
+    return (
+        f"by the flow the largest rise is {largest_gfs_rise(found):.2g}; its values are off by up to "
+        f"{(off / found['closed_form']).max():.2g}, within their errors at {(off <= found['gfs_error']).mean():.1%} of "
+        f"{len(found)} iterates"
+    )
+
+
 def rising_runs(table: pd.DataFrame) -> str:
     found = _of_width(table, wide=True)
     rising = [
@@ -176,49 +197,80 @@ CLAIMS: tuple[Claim, ...] = (
     # of a point in the plane 2.
     Claim("linear-map-nonsingular", MAP, "Points at which gradient descent's map is nearly singular are as rare as "
           "those near a hypersurface: the share with smallest |1 - eta lambda| up to epsilon is proportional to "
-          "epsilon (exponent, the farthest from 1)", "=", 1.0, 0.15, farthest_exponent, "linear_gd_map", paper=PAPER),
+          "epsilon (exponent, the farthest from 1)", "=", 1.0, 0.15, farthest_exponent, "linear_gd_map", paper=PAPER,
+          fails_if="the exponent of a network is more than 0.15 from 1",
+          control=controls.replaced("one layer in the place of several", exponent=0.0)),
     Claim("linear-map-singular", MAP, "The map is non-singular (sampled points at which its Jacobian is singular to "
-          "rounding)", "=", 0.0, 0.0, singular_points, "linear_gd_map", singular_at_depth_one, PAPER),
+          "rounding)", "=", 0.0, 0.0, singular_points, "linear_gd_map", singular_at_depth_one, PAPER,
+          fails_if="it is singular at one of the points",
+          control=controls.replaced("a map that is singular at each point", singular=lambda table: table["points"])),
     Claim("linear-map-preimages", MAP, "A point has finitely many preimages: on the scalar network of depth 2 at most "
           "five, the real roots of a quintic (derived; most counted)", "<=", 5.0, 0.0, most_preimages,
-          "linear_preimages", counted_preimages, PAPER),
+          "linear_preimages", counted_preimages, PAPER,
+          check="five are looked for, and no more",
+          fails_if="more are counted, or one is not mapped to its target",
+          control=controls.replaced("preimages that miss their targets", error=0.001)),
     # Both areas are sums over grids: some 1e-3 at the steps of the count.
     Claim("linear-map-area", MAP, "Those preimages are all: the area mapped to a square, counted by preimages, is "
           "that counted by the Jacobian's determinant (ratio)", "=", 1.0, 5e-3, area_ratio, "linear_preimages",
-          paper=PAPER),
+          paper=PAPER,
+          fails_if="a preimage is missed or counted twice on two targets in a hundred",
+          control=controls.scaled("area_ratio", 0.9, "one preimage in ten missed")),
     Claim("linear-minima-manifold", MINIMA, "The global minimisers are a smooth manifold: at each the ranks of the "
           "residual's Jacobian and of the Hessian are the codimension, r (d_in + d_out - r) for a smallest width r "
           "(share of sampled minimisers)", "=", 1.0, 0.0, share_of_predicted_ranks, "linear_minimisers",
-          ranks_of_deficient, PAPER),
+          ranks_of_deficient, PAPER,
+          fails_if="a rank is another at one minimiser",
+          control=controls.replaced("targets of deficient rank among them", full_rank=True, rank=1)),
     Claim("linear-minima-bounded", MINIMA, "The stable minima are bounded at depth 2, and where all hidden widths are "
           "the target's rank (largest norm found, in units of a bound derived here)", "<=", 1.0, 0.0,
-          largest_norm_in_bounds, "linear_stable_minima", paper=PAPER),
+          largest_norm_in_bounds, "linear_stable_minima", paper=PAPER,
+          check="the bound is proved",
+          fails_if="a stable minimum lies farther out",
+          control=controls.of_kind("bounded")),
     # Searches end to some 1e-6 of the norm; without an end it grows with the radius, by a factor of three.
     Claim("linear-minima-found", MINIMA, "A local search for stable minima finds none farther out with a larger "
           "radius there (relative growth of the largest norm found)", "<=", 0.0, _GROWTH,
-          partial(largest_growth, kind="bounded"), "linear_stable_minima", paper=PAPER),
+          partial(largest_growth, kind="bounded"), "linear_stable_minima", paper=PAPER,
+          fails_if="the largest norm found grows by more than a thousandth",
+          control=controls.of_kind("bounded")),
     # The same, to the same tolerance.
     Claim("linear-minima-wide", MINIMA, "The stable minima are bounded whatever the widths, as the abstract has it: "
           "the growth of the norm found on deep networks with neighbouring hidden layers wider than the target's rank",
-          "<=", 0.0, _GROWTH, partial(largest_growth, kind="unbounded"), "linear_stable_minima", wide_networks, PAPER),
+          "<=", 0.0, _GROWTH, partial(largest_growth, kind="unbounded"), "linear_stable_minima", wide_networks, PAPER,
+          fails_if="the largest norm found grows by more than a thousandth",
+          control=controls.of_kind("unbounded")),
     Claim("linear-convergence-none", CONVERGENCE, "If the step size is too big, gradient descent converges to a "
           "critical point from a null set of starts: past 2 / (the smallest sharpness of a global minimiser) from none "
           "(largest share of starts)", "=", 0.0, 0.0, largest_share_past_critical, "linear_convergence",
-          none_past_critical, PAPER),
+          none_past_critical, PAPER,
+          fails_if="one start converges",
+          control=controls.scaled("fraction", 2.0, "steps twice as large as they are taken for")),
     # The steps nearest to the critical one are 1 percent from it.
     Claim("linear-convergence-critical", CONVERGENCE, "Up to that step size it converges from some starts: the "
           "share vanishes there (largest step at which one converges, in its units, the farthest from 1)", "=", 1.0,
-          0.02, farthest_last_convergence, "linear_convergence", saddles, PAPER),
+          0.02, farthest_last_convergence, "linear_convergence", saddles, PAPER,
+          fails_if="a start converges past 1.02, or none past 0.98",
+          control=controls.scaled("fraction", 2.0, "steps twice as large as they are taken for")),
     # The search ends when a power mean of the eigenvalues, of power 1,024, falls no longer: to some 1e-6.
     Claim("linear-critical-step", CONVERGENCE, "The smallest sharpness of a global minimiser on whitened data is "
           "D s^(2 - 2/D), s the target's largest singular value (derived; relative difference from a search)", "<=",
-          0.0, 1e-5, error_of_critical_step, "linear_convergence", paper=PAPER),
-    Claim("linear-gfs-scalar", GFS, "At width one the GFS sharpness never rises, as Kreisler et al. prove: by the flow "
-          "(largest relative rise)", "<=", 0.0, _RISE_TOLERANCE, partial(largest_rise, wide=False), "linear_gfs",
-          paper=PAPER),
+          0.0, 1e-5, error_of_critical_step, "linear_convergence", paper=PAPER,
+          fails_if="formula and search differ by more than 1e-5",
+          control=controls.scaled("searched", 1.1, "a search that ends a tenth higher")),
+    # Rounding, as on scalar networks.
+    Claim("linear-gfs-scalar", GFS, "At width one the GFS sharpness never rises, as Kreisler et al. prove (largest "
+          "relative rise above any earlier value, in closed form)", "<=", 0.0, 1e-12, largest_rise_in_closed_form,
+          "linear_gfs", beside_the_flow, PAPER,
+          fails_if="an iterate's GFS sharpness is above an earlier one's by more than rounding",
+          control=controls.RISING_CLOSED_FORM),
     Claim("linear-gfs-monotone", GFS, "The GFS sharpness never rises by more than the errors of the flows on "
           "linear networks of width above one either, of which no paper says so (largest relative rise)",
-          "<=", 0.0, _RISE_TOLERANCE, partial(largest_rise, wide=True), "linear_gfs", rising_runs, PAPER),
+          "<=", 0.0, _RISE_TOLERANCE, largest_rise, "linear_gfs", rising_runs, PAPER,
+          fails_if="it rises by more than 5e-3 above an earlier value in one run",
+          control=controls.RISING),
     Claim("linear-gfs-ends-below", GFS, "On linear networks the GFS sharpness ends at most at 2/eta (in its units)",
-          "<=", 1.0, 0.0, largest_final_gfs, "linear_gfs", paper=PAPER),
+          "<=", 1.0, 0.0, largest_final_gfs, "linear_gfs", paper=PAPER,
+          fails_if="one run ends above 2/eta",
+          control=controls.SHARPER),
 )  # fmt: skip

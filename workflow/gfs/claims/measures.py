@@ -19,6 +19,10 @@ Floats = NDArray[np.float64]
 # Fewer measured points than this at the edge of stability say nothing of a median.
 _LEAST_AT_EDGE = 10
 
+# Of the loss's steps at the edge of stability; and of so many at least, for one rise in ten steps is no oscillation.
+LEAST_SHARE_OF_RISES = 0.05
+_FEWEST_STEPS = 100
+
 
 def largest_gfs_rise(table: pd.DataFrame) -> float:
     """Largest ``phi(t) / min_{s<t} phi(s) - 1`` over the checkpoints of all runs: a creeping rise adds up."""
@@ -52,7 +56,10 @@ def gfs_change_before_crossing(table: pd.DataFrame) -> float:
 
 
 def share_of_loss_increases(table: pd.DataFrame) -> float:
-    """Share of steps since the sharpness first exceeded 2/eta that raise the loss, smallest over the runs."""
+    """Share of steps since the sharpness first exceeded 2/eta that raise the loss, smallest over the runs.
+
+    Of fewer than a hundred steps, the rises per hundred: five rises at least are a twentieth.
+    """
     return worst_run(table, _share_of_loss_increases, min)
 
 
@@ -85,8 +92,26 @@ def correlation_of_decay(table: pd.DataFrame) -> float:
 
 
 def median_sharpness_at_edge(table: pd.DataFrame) -> float:
-    """Median sharpness in units of 2/eta after it first exceeded 2/eta, the farthest from 1 over the runs."""
+    """Median sharpness in units of 2/eta at the edge of stability, the farthest from 1 over the runs.
+
+    The edge is from where the measured sharpness first passes 2/eta from below until phi is at most 2/eta: before, a
+    run comes to it (one that starts above 2/eta has to fall below it first), and after it the minimum is stable. NaN
+    with fewer than ten values there.
+    """
     return worst_run(table, _median_sharpness_at_edge, farthest_from(1.0))
+
+
+def sharpness_over_two_steps(table: pd.DataFrame) -> float:
+    """Median over the edge of the mean sharpness of two consecutive iterates in units of 2/eta, the farthest from 1.
+
+    Where the sharpness is above and below 2/eta by turns, no single value need be near what they lie around.
+    """
+    return worst_run(table, _sharpness_over_two_steps, farthest_from(1.0))
+
+
+def share_of_alternations(table: pd.DataFrame) -> float:
+    """Share of consecutive iterates at the edge whose sharpness is on different sides of 2/eta, smallest over runs."""
+    return worst_run(table, _share_of_alternations, min)
 
 
 def worst_run(table: pd.DataFrame, of_run: Callable[[pd.DataFrame], float], worst: Callable[..., float]) -> float:
@@ -122,11 +147,14 @@ def _threshold(run: pd.DataFrame) -> float:
 
 
 def _unless_diverged(run: pd.DataFrame, value: float) -> float:
-    return math.inf if run["status"].iloc[-1] == "diverged" else value
+    """``value``; infinite of a run that diverged, NaN of one whose training was left before its end."""
+    return {"diverged": math.inf, "running": math.nan}.get(run["status"].iloc[-1], value)
 
 
 def _final_gfs(run: pd.DataFrame) -> float:
-    return _unless_diverged(run, _gfs(run)[-1] / _threshold(run))
+    # Where the time did not suffice for all flows (gfs.alone), the last that was followed says nothing of the end.
+    followed = pd.notna(run["gfs_status"].iloc[-1])
+    return _unless_diverged(run, _gfs(run)[-1] / _threshold(run) if followed else math.nan)
 
 
 def _final_sharpness(run: pd.DataFrame) -> float:
@@ -156,18 +184,43 @@ def _change_before_crossing(run: pd.DataFrame) -> float:
     return float(np.max(np.abs(values / values[0] - 1))) if len(values) > 1 else math.nan
 
 
-def _at_edge(run: pd.DataFrame) -> pd.DataFrame:
+def _since_crossing(run: pd.DataFrame) -> pd.DataFrame:
     crossing = _crossing(run)
     return run.iloc[:0] if crossing is None else run[run["iteration"] >= crossing]
 
 
 def _share_of_loss_increases(run: pd.DataFrame) -> float:
-    losses = _at_edge(run)["loss"].to_numpy()
+    losses = _since_crossing(run)["loss"].to_numpy()
     if len(losses) <= _LEAST_AT_EDGE or run["status"].iloc[-1] == "diverged":
         return math.nan
-    return float(np.mean(np.diff(losses) > 0))
+    return float(np.sum(np.diff(losses) > 0) / max(len(losses) - 1, _FEWEST_STEPS))
+
+
+def at_edge(run: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with a sharpness at the edge of stability (:func:`median_sharpness_at_edge`)."""
+    measured = run[run["sharpness"].notna()]
+    above = (measured["sharpness"] > measured["threshold"]).to_numpy()
+    passed = 1 + np.flatnonzero(above[1:] & ~above[:-1])
+    below = run.loc[run["gfs_sharpness"] <= run["threshold"], "iteration"]
+    stretch = measured.iloc[passed[0] :] if len(passed) else measured.iloc[:0]
+    return stretch[stretch["iteration"] < below.iloc[0]] if len(below) else stretch
+
+
+def _edge_in_units(run: pd.DataFrame) -> Floats:
+    stretch = at_edge(run)
+    values = (stretch["sharpness"] / stretch["threshold"]).to_numpy()
+    return values if len(values) >= _LEAST_AT_EDGE else np.full(2, math.nan)
 
 
 def _median_sharpness_at_edge(run: pd.DataFrame) -> float:
-    measured = _at_edge(run)["sharpness"].dropna()
-    return float(measured.median()) / _threshold(run) if len(measured) >= _LEAST_AT_EDGE else math.nan
+    return float(np.median(_edge_in_units(run)))
+
+
+def _sharpness_over_two_steps(run: pd.DataFrame) -> float:
+    values = _edge_in_units(run)
+    return float(np.median((values[1:] + values[:-1]) / 2))
+
+
+def _share_of_alternations(run: pd.DataFrame) -> float:
+    above = _edge_in_units(run)
+    return math.nan if np.isnan(above).any() else float(np.mean((above[1:] > 1) != (above[:-1] > 1)))

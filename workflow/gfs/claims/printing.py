@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ _COLUMNS = {
     "measured": "measured",
     "tolerance": "tolerance",
     "verdict": "verdict",
+    "fails_if": "fails if",
+    "control": "null control",
     "note": "note",
     "source": "table",
 }
@@ -30,45 +33,118 @@ _KINDS = {"Theorem": "theorems", "Lemma": "lemmas", "Equation": "equations"}
 _OTHERS = "other text"
 
 BEGIN, END = "<!-- claims:begin -->", "<!-- claims:end -->"
+NETWORKS_BEGIN, NETWORKS_END = "<!-- networks:begin -->", "<!-- networks:end -->"
+
+
+# Of a page of checks also why each is one.
+_CHECK_COLUMNS = {**dict([*_COLUMNS.items()][:3]), "check": "why it is no claim", **dict([*_COLUMNS.items()][3:])}
 
 
 def markdown(results: Sequence[Row]) -> str:
-    """Return the claims as a page of Markdown, each with its statement and note."""
-    lines = [
-        "# Claims",
-        "",
-        _counted(results),
-        "",
-        f"| {' | '.join(_COLUMNS.values())} |",
-        f"|{'---|' * len(_COLUMNS)}",
+    """Return the claims as a page of Markdown, each with its statement and note; below them checks and networks.
+
+    A *check* holds by how the results were chosen or made, and is not counted as a claim.
+    """
+    lines = ["# Claims", "", _counted(results), "", *_table(claims_of(results), _COLUMNS)]
+    checks = checks_of(results)
+    if checks:
+        lines += ["", "## Checks", "", "These hold by how the results were chosen or made. They are not counted above."]
+        lines += ["", _counted(checks, "checks"), "", *_table(checks, _CHECK_COLUMNS)]
+    shown_networks = networks(results)
+    return "\n".join([*lines, *(["", "## Networks", "", shown_networks] if shown_networks else [])]) + "\n"
+
+
+def claims_of(results: Iterable[Row]) -> list[Row]:
+    """Return those that are claims."""
+    return [row for row in results if not row["check"]]
+
+
+def checks_of(results: Iterable[Row]) -> list[Row]:
+    """Return those that are checks."""
+    return [row for row in results if row["check"]]
+
+
+def _table(rows: Iterable[Row], columns: Mapping[str, str]) -> list[str]:
+    head = [f"| {' | '.join(columns.values())} |", f"|{'---|' * len(columns)}"]
+    return [*head, *("| " + " | ".join(shown(row, column) for column in columns) + " |" for row in rows)]
+
+
+_NETWORKS_HEAD = (
+    "| network | images | 2/η | iterations | φ at the start | φ at the end | smallest rise that would show "
+    "(median, at worst) |"
+)
+
+
+def networks(results: Iterable[Row]) -> str:
+    """Return a Markdown table of the networks' runs, φ the GFS sharpness; empty where there are none.
+
+    What the last column has is defined by :func:`gfs.claims.networks.smallest_visible_rises`. A dash: the record of
+    the run does not say.
+    """
+    runs = [run for row in results for run in row["runs"] or ()]
+    return "\n".join([_NETWORKS_HEAD, f"|{'---|' * 7}", *map(_network, runs)]) if runs else ""
+
+
+def _network(run: Mapping[str, Any]) -> str:
+    known = [run["architecture"], run["activation"], run["channels"] and f"{run['channels']} channels"]
+    described = ", ".join(str(part).replace("_", " ") for part in known if part)
+    visible = [f"{run[key]:.1%}" if run[key] is not None else "-" for key in ("visible", "visible_worst")]
+    cells = [
+        f"{run['network']}{f' ({described})' if described else ''}",
+        " ".join(str(part) for part in (run["images"] and f"{run['images']:,}", run["data"]) if part) or "-",
+        f"{run['threshold']:.4g}",
+        f"{run['iterations']:,}",
+        _with_error(run["start"], run["start_error"]),
+        _with_error(run["end"], run["end_error"]),
+        f"{visible[0]}, {visible[1]}",
     ]
-    for row in results:
-        lines.append("| " + " | ".join(shown(row, column) for column in _COLUMNS) + " |")
-    return "\n".join(lines) + "\n"
+    return f"| {' | '.join(cells)} |"
+
+
+def _with_error(value: float | None, error: float | None) -> str:
+    """A value to the second digit of its error.
+
+    >>> _with_error(682.134, 20.12), _with_error(198.8734, 0.1378), _with_error(3.0, None)
+    ('682 ± 20', '198.87 ± 0.14', '3')
+    """
+    if value is None:
+        return "-"
+    if not error:
+        return f"{value:.4g}"
+    digits = max(1 - math.floor(math.log10(error)), 0)
+    return f"{value:.{digits}f} ± {error:.{digits}f}"
 
 
 def aligned(results: Sequence[Row]) -> str:
-    """Return the claims in columns for a terminal; below them what is said by those that do not hold, and why."""
+    """Return the claims, then the checks in columns for a terminal; below them what is said by those that do not hold,
+    and why."""
+    ordered = [*claims_of(results), *checks_of(results)]
     table = [("id", "verdict", "expected", "measured", "from")]
-    table += [(row["id"], row["verdict"], expected(row), measured(row), row["figure"]) for row in results]
+    table += [(row["id"], row["verdict"], expected(row), measured(row), row["figure"]) for row in ordered]
     widths = [max(len(cells[i]) for cells in table) for i in range(len(table[0]))]
     padded = ("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) for cells in table)
     lines = [line.rstrip() for line in padded]
-    for row in results:
+    if len(claims_of(ordered)) < len(ordered):
+        lines.insert(1 + len(claims_of(ordered)), "checks, which hold by how the results were chosen or made:")
+    for row in ordered:
         if row["verdict"] != "holds":
             lines += ["", f"{row['id']} ({row['figure']}): {row['verdict']}", f"    {row['statement']}"]
             lines += [f"    {row['note']}"] if row["note"] else []
             lines += [f"    measured in {source(row)}"] if row["source"] else []
-    return "\n".join([*lines, "", _counted(results)])
+    counted = [_counted(results), *([_counted(checks, "checks")] if (checks := checks_of(results)) else [])]
+    return "\n".join([*lines, "", *counted])
 
 
 def measured(row: Row) -> str:
     """Return what was measured; to more digits where the claim fails, as it may be next to what is allowed.
 
-    >>> measured({"measured": 1.10024, "verdict": "fails"}), measured({"measured": 1.05024, "verdict": "holds"})
-    ('1.10024', '1.05')
+    >>> measured({"measured": 1.10024, "error": None, "verdict": "fails"})
+    '1.10024'
+    >>> measured({"measured": 1.05024, "error": 0.0372, "verdict": "holds"})
+    '1.05 ± 0.037'
     """
-    return cell(row["measured"], 6 if row["verdict"] == "fails" else 4)
+    error = f" ± {row['error']:.2g}" if row["error"] else ""
+    return cell(row["measured"], 6 if row["verdict"] == "fails" else 4) + error
 
 
 def source(row: Row) -> str:
@@ -103,17 +179,25 @@ def expected(row: Row) -> str:
 def summary(scales: Sequence[Sequence[Row]]) -> str:
     """Return a Markdown table of how many claims of each figure and kind of statement hold, a column per scale.
 
-    Below it stand those that do not hold, with their numbers. The scales have the same claims.
+    Its last row counts the checks, which are not among the claims. Below it stand those that do not hold, with their
+    numbers. The scales have the same claims.
     """
-    groups = sorted({group(row) for row in scales[0]}, key=_place)
+    found = [claims_of(results) for results in scales]
+    groups = sorted({group(row) for row in found[0]}, key=_place)
     names = [_scale(results) for results in scales]
-    lines = ["| from | claims | " + " | ".join(names) + " |", "|---|---|" + "---|" * len(scales)]
+    lines = ["| from | number | " + " | ".join(names) + " |", "|---|---|" + "---|" * len(scales)]
     for name in groups:
-        parts = [[row for row in results if group(row) == name] for results in scales]
-        lines.append(f"| {name} | {len(parts[0])} | " + " | ".join(_verdicts(part) for part in parts) + " |")
-    lines.append(f"| all | {len(scales[0])} | " + " | ".join(_verdicts(results) for results in scales) + " |")
+        lines.append(_summed(name, [[row for row in results if group(row) == name] for results in found]))
+    lines.append(_summed("all claims", found))
+    checks = [checks_of(results) for results in scales]
+    if checks[0]:
+        lines.append(_summed("checks (true by choice or construction)", checks))
     rest = [row for results in scales for row in results if row["verdict"] != "holds"]
     return "\n".join([*lines, *(["", "What does not hold:", ""] if rest else []), *map(_item, rest)])
+
+
+def _summed(name: str, parts: Sequence[Sequence[Row]]) -> str:
+    return f"| {name} | {len(parts[0])} | " + " | ".join(_verdicts(part) for part in parts) + " |"
 
 
 def group(row: Row) -> str:
@@ -134,22 +218,23 @@ def _place(name: str) -> tuple[int, int]:
     return 1, [*_KINDS.values(), _OTHERS, *PAPERS.values()].index(name)
 
 
-def with_summary(page: str, text: str) -> str:
-    """Return a page with ``text`` between its markers.
+def between(page: str, begin: str, end: str, text: str) -> str:
+    """Return a page with ``text`` between two markers.
 
     Raises:
         UserError: the page has no such place.
     """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise UserError(f"no place for the claims: the page needs {BEGIN} and, further down, {END}")
-    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
+    before, found, rest = page.partition(begin)
+    _, ended, after = rest.partition(end)
+    if not (found and ended):
+        raise UserError(f"no place for the claims: the page needs {begin} and, further down, {end}")
+    return f"{before}{begin}\n\n{text}\n\n{end}{after}"
 
 
 def update(path: Path, scales: Sequence[Sequence[Row]]) -> None:
-    """Write the summary into the page at ``path``."""
-    write_text(path, with_summary(path.read_text(encoding="utf-8"), summary(scales)))
+    """Write the summary into the page at ``path``, and the networks of the last scale."""
+    page = between(path.read_text(encoding="utf-8"), BEGIN, END, summary(scales))
+    write_text(path, between(page, NETWORKS_BEGIN, NETWORKS_END, networks(scales[-1])))
 
 
 def _scale(results: Sequence[Row]) -> str:
@@ -158,15 +243,14 @@ def _scale(results: Sequence[Row]) -> str:
 
 def _item(row: Row) -> str:
     """A claim that does not hold, in one item of a list."""
-    number = f"{measured(row)}, expected {expected(row)}" if row["measured"] is not None else _reason(row)
+    judged = row["measured"] is not None and row["verdict"] != "not attempted"
+    number = f"{measured(row)}, expected {expected(row)}" if judged else _reason(row)
     return f"- {_scale([row])}, {group(row)}: `{row['id']}` {row['verdict']}: {number}"
 
 
 def _reason(row: Row) -> str:
-    """Why a claim is not judged: its note's first part, the rest of which is for the page of claims, and who it is."""
-    first, _, rest = str(row["note"]).partition(";")
-    undecided = re.findall(r"([\w-]+): [^;:]*too large to judge by", rest)
-    return f"{first} ({', '.join(undecided)}: errors too large)" if undecided else first
+    """Why a claim is not judged: its note's first part; the rest is for the page of claims."""
+    return str(row["note"]).partition(";")[0]
 
 
 def _count(results: Iterable[Row]) -> dict[str, int]:
@@ -174,12 +258,13 @@ def _count(results: Iterable[Row]) -> dict[str, int]:
     return {verdict: verdicts.count(verdict) for verdict in ("holds", "fails", "not attempted")}
 
 
-def _counted(results: Sequence[Row]) -> str:
-    count = _count(results)
+def _counted(results: Sequence[Row], named: str = "claims") -> str:
+    counted = results if named == "checks" else claims_of(results)
+    count = _count(counted)
     attempted = count["holds"] + count["fails"]
     held = f"{count['holds']} hold, {count['fails']} {'fails' if count['fails'] == 1 else 'fail'}"
     scale = results[0]["scale"] if results else "none"
-    return f"Scale: {scale}. Of {len(results)} claims {attempted} were attempted: {held}."
+    return f"Scale: {scale}. Of {len(counted)} {named} {attempted} were attempted: {held}."
 
 
 def _verdicts(results: Sequence[Row]) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gfs.curvature import Loss, hessian_vector_product
 from gfs.lanczos import Product
+from gfs.precision import exact
 
 Failure = Literal["budget", "not finite", "negative loss", "negative curvature", "stationary", "unstable"]
 
@@ -52,6 +53,7 @@ class Point:
         return math.isfinite(self.loss) and bool(torch.isfinite(self.velocity).all())
 
 
+@exact()
 def loss_and_gradient(loss: Loss, parameters: Tensor) -> tuple[float, Tensor]:
     """Return ``L(w)`` and ``grad L(w)``, shape (P,).
 

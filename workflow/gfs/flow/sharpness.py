@@ -12,6 +12,7 @@ from gfs.arguments import require_flags
 from gfs.curvature import Loss, Sharpness, hessian_vector_product, sharpness
 from gfs.flow.solution import NEAR, Flow, Flows, FlowSolution
 from gfs.lanczos import Lanczos, random_direction
+from gfs.precision import exact
 
 # Eigenvalues that others are only compared with: their residual, the products, the share of random in their start.
 _ROUGH = 1e-3
@@ -61,6 +62,7 @@ class GFSSharpness:
         return self.integration_error + self.stopping_error + self.eigenvalue_error
 
 
+@exact()
 def gfs_sharpness(loss: Loss, parameters: Tensor, *, seed: int = 0, **flow: Any) -> GFSSharpness:
     """Return ``phi(w) = lambda_max(Hessian L(GFS(w)))`` (Section 1) of ``parameters``, shape (P,).
 
@@ -73,6 +75,7 @@ def gfs_sharpness(loss: Loss, parameters: Tensor, *, seed: int = 0, **flow: Any)
     Raises:
         TypeError, ValueError: as there.
 
+    >>> import torch
     >>> w = torch.tensor([2.0, 1.0], dtype=torch.float64)
     >>> found = gfs_sharpness(lambda w: (w.prod() - 1) ** 2 / 2, w, loss_tolerance=1e-10)
     >>> found.status, f"{found.value:.2f} +- {found.error:.2f}"

@@ -27,6 +27,7 @@ from gfs.flow.scale import Scale
 from gfs.flow.step import Step
 from gfs.flow.tail import ChebyshevKrylov
 from gfs.lanczos import Lanczos, half_random
+from gfs.precision import exact
 from gfs.progress import Report
 
 Method = Literal["rkc", "rk4"]
@@ -135,6 +136,7 @@ class Integrator(Protocol):
 MakeIntegrator = Callable[[Gradients, Point], Integrator]
 
 
+@exact()
 def gradient_flow_solution(
     loss: Loss,
     parameters: Tensor,
@@ -450,11 +452,17 @@ def _where(loss: Loss, step: Step, level: float) -> tuple[float, Tensor, float]:
     after = step.after
 
     def excess(share: float) -> float:
-        value = step.before.loss if share == 0 else after.loss if share == 1 else float(loss(step.weights(share)))
+        value = step.before.loss if share == 0 else after.loss if share == 1 else _value(loss, step.weights(share))
         return math.log(max(value, min(1e-300, level / 2)) / level)
 
     share = 1.0 if after.loss == level else brentq(excess, 0.0, 1.0, xtol=1e-9, rtol=1e-9)
     found = step.weights(share)
-    reached = float(loss(found))
+    reached = _value(loss, found)
     # Rounding can make the loss jump from one side to the other.
     return (share, found, reached) if abs(reached / level - 1) <= _SAME_LOSS else (1.0, after.weights, after.loss)
+
+
+def _value(loss: Loss, weights: Tensor) -> float:
+    # With a graph, though no gradient of the whole is wanted: a loss may differentiate inside.
+    with torch.enable_grad():
+        return float(loss(weights.detach().requires_grad_(True)).detach())

@@ -11,11 +11,13 @@ is at most epsilon is proportional to epsilon.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize.elementwise import find_root
 
 from gfs.linear import cases
 from gfs.linear.network import Floats, LinearNetwork
@@ -27,11 +29,11 @@ if TYPE_CHECKING:
 SINGULAR = 1e-13
 # Points whose Hessians are computed at a time.
 _BLOCK = 5_000
-# Targets whose coordinates are equal up to sign to this are taken for degenerate.
-_TIE = 1e-12
-# A root of the quintic whose imaginary part is at most this, relative to its size, is real but for rounding.
-_REAL = 1e-7
-_NEWTON_STEPS = 4
+# In the place of a sum or difference of a target that is zero; and below what that of a preimage is zero then too.
+_NOUGHT, _NOTHING = 1e-60, 1e-15
+# An extremum of h that is zero to this, of the terms that cancel in it, is looked at in more digits.
+_DOUBT = 1e-11
+_CLOSEST = {"xatol": 0.0, "xrtol": 4e-16, "fatol": 0.0, "frtol": 0.0}
 
 
 def distances_from_singular(network: LinearNetwork, eta: float, w: Floats) -> Floats:
@@ -60,74 +62,191 @@ def exponent(distances: Floats, share: float) -> float:
 def preimages(target: Floats, eta: float) -> Floats:
     """Return the points that a step of gradient descent on the scalar network of depth 2 takes to ``target``.
 
-    With ``r = eta (w_1 w_2 - 1)`` a step from w leads to ``(a, b) = (w_1 - r w_2, w_2 - r w_1)``, so that
+    With ``r = eta (w_1 w_2 - 1)`` a step from w leads to ``(a, b) = (w_1 - r w_2, w_2 - r w_1)``. For the sums
+    ``S = a + b``, ``s = w_1 + w_2`` and differences ``D = a - b``, ``d = w_1 - w_2`` that is ``S = (1 - r) s`` and
+    ``D = (1 + r) d``, so that there is a preimage for each real root r of
 
-        w_1 = (a + r b) / (1 - r^2),   w_2 = (b + r a) / (1 - r^2),   (1 + r/eta) (1 - r^2)^2 = (a + r b) (b + r a):
+        h(r) = 4 (1 + r/eta) - S^2 / (1 - r)^2 + D^2 / (1 + r)^2.
 
-    one preimage for each real root r of a quintic. Where ``a = -b`` a factor ``(1 - r)^2`` is common to both sides; in
-    its place come two points with ``w_1 - w_2 = a`` and ``w_1 w_2 = 1 + 1/eta``. Where ``a = b`` the factor is
-    ``(1 + r)^2`` and the points have ``w_1 + w_2 = a`` and ``w_1 w_2 = 1 - 1/eta``, if there are such.
+    It has one root or three on each side of 1 and -1 and between them, five at most in all (:func:`_roots`). Where
+    S or D is zero, roots lie at r = 1 or -1 in the limit, and s or d is what is found there.
+
+    Where two roots are nearer to each other than float64 can tell, all are found in 200 digits; a double one is given
+    once.
 
     Args:
         target: shape (n, 2).
 
     Returns:
-        One to five points each, then NaN, of shape (n, 5, 2).
+        Three or five points each (or one less, where two fall together), then NaN, of shape (n, 5, 2).
 
     >>> found = preimages(np.array([[0.0, 0.0]]), 0.5)[0]
     >>> np.sort(found[:, 0]).round(6).tolist()  # the origin, on each diagonal two
     [-1.732051, -1.0, 0.0, 1.0, 1.732051]
     """
     targets = np.asarray(target, dtype=np.float64)
-    roots = _quintic_roots(targets, eta)
-    a, b = targets[:, :1], targets[:, 1:]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        points = np.stack([a + roots * b, b + roots * a], axis=-1) / (1 - roots**2)[..., None]
-    size = np.maximum(1.0, np.abs(targets).max(axis=-1))
-    for i in np.flatnonzero(np.abs(np.abs(targets[:, 0]) - np.abs(targets[:, 1])) <= _TIE * size):
-        points[i] = _degenerate(float(targets[i, 0]), float(targets[i, 1]), eta)
-    points = _polished(points, targets, eta)
+    total, difference = targets.sum(axis=-1), targets[:, 0] - targets[:, 1]
+    S, D = np.where(total == 0, _NOUGHT, total), np.where(difference == 0, _NOUGHT, difference)
+    roots, doubtful = _roots(S, D, eta)
+    s, d = S[:, None] / roots[..., 0], D[:, None] / roots[..., 1]
+    s = np.where((total == 0)[:, None] & (np.abs(s) < _NOTHING), 0.0, s)
+    d = np.where((difference == 0)[:, None] & (np.abs(d) < _NOTHING), 0.0, d)
+    points = np.stack([(s + d) / 2, (s - d) / 2], axis=-1)
+    for i in np.flatnonzero(doubtful):
+        points[i] = _in_many_digits(float(targets[i, 0]), float(targets[i, 1]), eta)
     order = np.argsort(np.isnan(points[..., 0]), axis=-1, kind="stable")
     return np.take_along_axis(points, order[..., None], axis=1)
 
 
-def _quintic_roots(targets: Floats, eta: float) -> Floats:
-    """The real roots r, shape (n, 5), NaN in the place of others."""
-    a, b = targets.T
-    # (1 + r/eta) (1 - r^2)^2 - (a + r b) (b + r a), from r^5 down, times eta.
-    coefficients = np.stack(
-        [
-            np.full_like(a, eta),
-            np.full_like(a, -2.0),
-            -2 * eta - eta * a * b,
-            1 - eta * (a**2 + b**2),
-            eta - eta * a * b,
-        ],
-        axis=-1,
-    )
-    companion = np.zeros((len(targets), 5, 5))
-    companion[:, np.arange(1, 5), np.arange(4)] = 1.0
-    companion[:, 0] = -coefficients
-    roots = np.linalg.eigvals(companion)
-    return np.where(np.abs(roots.imag) <= _REAL * np.maximum(1.0, np.abs(roots)), roots.real, np.nan)
+def _roots(total: Floats, difference: Floats, eta: float) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return ``1 - r`` and ``1 + r`` of the roots r of h, shape (n, 5, 2), and where their number is in doubt, (n,).
+
+    Each of the two is known to rounding, also where it is tiny. Beyond -1 the roots are those beyond 1 of minus h at
+    minus r, in which S and D have changed places and the constant 4 its sign.
+    """
+    S, D = np.abs(total), np.abs(difference)
+    middle, doubtful = _found(_Middle(S, D, eta))
+    above, doubtful_above = _found(_Above(S, D, eta, 1.0))
+    below, doubtful_below = _found(_Above(D, S, eta, -1.0))
+    with np.errstate(over="ignore", invalid="ignore"):
+        pairs = [
+            # r = tanh(x/2)
+            np.stack([2 / (1 + np.exp(middle)), 2 / (1 + np.exp(-middle))], axis=-1),
+            np.stack([-np.exp(above), 2 + np.exp(above)], axis=-1),
+            np.stack([2 + np.exp(below), -np.exp(below)], axis=-1),
+        ]
+    every = np.concatenate(pairs, axis=1)
+    order = np.argsort(np.isnan(every[..., 0]), axis=-1, kind="stable")[:, :5]
+    return np.take_along_axis(every, order[..., None], axis=1), doubtful | doubtful_above | doubtful_below
 
 
-def _degenerate(a: float, b: float, eta: float) -> Floats:
-    """The preimages of (a, b) where the two are equal up to their sign, shape (5, 2)."""
-    # Of the points with r = -+1: their sum a and product 1 - 1/eta, their difference a and product 1 + 1/eta.
-    with np.errstate(invalid="ignore"):
-        same = np.sqrt(a**2 - 4 * (1 - 1 / eta))
-        opposite = np.sqrt(a**2 + 4 * (1 + 1 / eta))
-    on_sums = [((a + sign * same) / 2, (a - sign * same) / 2) for sign in (1, -1)]
-    on_differences = [((a + sign * opposite) / 2, (-a + sign * opposite) / 2) for sign in (1, -1)]
-    if abs(a) <= _TIE:
-        return np.array([(0.0, 0.0), *on_sums, *on_differences])
-    sign = 1.0 if a * b > 0 else -1.0
-    # (1 + r/eta) (1 - sign r)^2 = sign a^2
-    found = np.roots([1.0, eta - 2 * sign, 1 - 2 * sign * eta, eta - sign * eta * a**2])
-    real = np.where(np.abs(found.imag) <= _REAL * np.maximum(1.0, np.abs(found)), found.real, np.nan)
-    first = a / (1 - sign * real)
-    return np.concatenate([np.stack([first, sign * first], axis=-1), on_sums if sign > 0 else on_differences])
+class _Middle:
+    """h between -1 and 1, as a function of ``x = log((1 + r)/(1 - r))``: it falls but for two extrema, if at all.
+
+    ``h'`` is ``4/eta`` less ``2 S^2/(1 - r)^3 + 2 D^2/(1 + r)^3``, which has one minimum: ``(1 + r)/(1 - r)`` is
+    ``sqrt(D/S)`` there.
+    """
+
+    rises = False
+
+    def __init__(self, S: Floats, D: Floats, eta: float) -> None:
+        self.of, self.eta = (S, D), eta
+        self.turn = np.log(D / S) / 2
+        # At 1 + r so small, or 1 - r, one of the squares is all that counts.
+        bound = 4 + 4 / eta
+        self.low = np.minimum(np.log(D / np.sqrt(bound + S**2)) - np.log(2), np.minimum(self.turn, 0.0)) - 1
+        self.high = np.maximum(np.log(np.sqrt(bound + D**2) / S) + np.log(2), np.maximum(self.turn, 0.0)) + 1
+        # Nearer than so to the ends h' is negative.
+        cubes = np.cbrt(eta * D**2 / 16), np.cbrt(eta * S**2 / 16)
+        self.first = np.minimum(np.log(np.minimum(cubes[0], 1.0)), self.turn) - 3
+        self.last = np.maximum(-np.log(np.minimum(cubes[1], 1.0)), self.turn) + 3
+
+    def terms(self, x: Floats, S: Floats, D: Floats) -> tuple[Floats, ...]:
+        r, less, more = np.tanh(x / 2), 2 / (1 + np.exp(x)), 2 / (1 + np.exp(-x))
+        return np.full_like(r, 4.0), 4 * r / self.eta, -((S / less) ** 2), (D / more) ** 2
+
+    def slope(self, x: Floats, S: Floats, D: Floats) -> Floats:
+        less, more = 2 / (1 + np.exp(x)), 2 / (1 + np.exp(-x))
+        return 4 / self.eta - 2 * (S / less) ** 2 / less - 2 * (D / more) ** 2 / more
+
+
+class _Above:
+    """h beyond 1, as a function of ``x = log(r - 1)``: it rises but for two extrema, if at all.
+
+    ``h'`` is ``4/eta`` less ``2 D^2/(r + 1)^3 - 2 S^2/(r - 1)^3``, whose maximum is where ``(r + 1)/(r - 1)`` is
+    ``sqrt(D/S)``, if that is above 1.
+    """
+
+    rises = True
+
+    def __init__(self, S: Floats, D: Floats, eta: float, sign: float) -> None:
+        self.of, self.eta, self.sign = (S, D), eta, sign
+        ratio = np.sqrt(D / S)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            self.turn = np.where(ratio > 1, np.log(2) - np.log(ratio - 1), np.nan)
+        turned = np.where(ratio > 1, self.turn, 0.0)
+        low = np.minimum(np.log(S / np.sqrt(4 + 8 / eta + D**2 / 4)), 0.0) - 1
+        high = np.maximum(np.log(2 * eta), np.log(eta * S**2 / 2) / 3) + 1
+        self.low, self.high = np.minimum(low, turned - 1), np.maximum(np.maximum(high, low + 1), turned + 1)
+        self.first = np.minimum(np.log(S / D) * 2 / 3, turned) - 3
+        self.last = np.maximum(np.log(eta * D**2 / 2) / 3, turned) + 3
+        self.low, self.high = np.minimum(self.low, self.first), np.maximum(self.high, self.last)
+
+    def terms(self, x: Floats, S: Floats, D: Floats) -> tuple[Floats, ...]:
+        beyond = np.exp(x)
+        constant = np.full_like(x, 4 * self.sign)
+        return constant, 4 * (1 + beyond) / self.eta, -((S / beyond) ** 2), (D / (2 + beyond)) ** 2
+
+    def slope(self, x: Floats, S: Floats, D: Floats) -> Floats:
+        beyond = np.exp(x)
+        return 4 / self.eta + 2 * (S / beyond) ** 2 / beyond - 2 * (D / (2 + beyond)) ** 2 / (2 + beyond)
+
+
+def _found(part: _Middle | _Above) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return the places x of the roots of h on one part of the line, shape (n, 3), NaN where there are fewer."""
+    S, D = part.of
+    roots = np.full((len(S), 3), np.nan)
+    doubtful = np.zeros(len(S), dtype=bool)
+
+    def value(x: Floats, S: Floats, D: Floats) -> Floats:
+        return np.asarray(sum(part.terms(x, S, D)))
+
+    def zeros(function: Callable[..., Floats], low: Floats, high: Floats, rows: NDArray[Any]) -> Floats:
+        if not len(rows):
+            return np.empty(0)
+        ends = find_root(function, (low[rows], high[rows]), args=(S[rows], D[rows]), tolerances=_CLOSEST)
+        return np.asarray(ends.x)
+
+    # h' has the sign that it has at the ends everywhere, or changes it twice, on both sides of its own extremum.
+    outward = 1.0 if part.rises else -1.0
+    with np.errstate(all="ignore"):
+        turns = np.flatnonzero(outward * part.slope(part.turn, S, D) < 0)
+        first, last = part.low.copy(), part.low.copy()
+        first[turns] = zeros(part.slope, part.first, part.turn, turns)
+        last[turns] = zeros(part.slope, part.turn, part.last, turns)
+        heights = outward * value(first, S, D), outward * value(last, S, D)
+        sizes = [np.sum(np.abs(part.terms(x, S, D)), axis=0) for x in (first, last)]
+        turned = np.zeros(len(S), dtype=bool)
+        turned[turns] = True
+        for height, size in zip(heights, sizes, strict=True):
+            doubtful |= turned & ~(np.abs(height) > _DOUBT * size)
+        # Outwards h rises to the first extremum, falls to the last and rises again.
+        before, after = turned & (heights[0] > 0), turned & (heights[1] < 0)
+        roots[before, 0] = zeros(value, part.low, first, np.flatnonzero(before))
+        both = before & after
+        roots[both, 1] = zeros(value, first, last, np.flatnonzero(both))
+        roots[after, 2] = zeros(value, last, part.high, np.flatnonzero(after))
+        roots[~turned, 0] = zeros(value, part.low, part.high, np.flatnonzero(~turned))
+    return roots, doubtful
+
+
+def _in_many_digits(a: float, b: float, eta: float) -> Floats:
+    """The preimages of one target, shape (5, 2), from the roots of ``(1 - r^2)^2 h``; of a double root one."""
+    import mpmath
+
+    with mpmath.workdps(200), warnings.catch_warnings():
+        # The order of the coefficients will have a name; version 1.3 has none for it yet.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        nought, step_size = mpmath.mpf(10) ** -60, mpmath.mpf(eta)
+        total, difference = mpmath.mpf(a) + mpmath.mpf(b), mpmath.mpf(a) - mpmath.mpf(b)
+        S, D = total or nought, difference or nought
+        # 4 (1 + r/eta)(1 - r^2)^2 - S^2 (1 + r)^2 + D^2 (1 - r)^2, from r^5 down.
+        plus, minus = S**2 + D**2, S**2 - D**2
+        lead = 4 / step_size
+        coefficients = [lead, 4, -2 * lead, -8 - minus, lead - 2 * plus, 4 - minus]
+        found: list[Any] = []
+        for root in mpmath.polyroots(coefficients, maxsteps=2000, extraprec=2000):
+            near = min(abs(1 - root), abs(1 + root))
+            real = abs(mpmath.im(root)) <= mpmath.mpf(10) ** -30 * near
+            root = mpmath.re(root)
+            if real and all(abs(root - other) > mpmath.mpf(10) ** -30 * near for other in found):
+                found.append(root)
+        points = np.full((5, 2), np.nan)
+        for i, root in enumerate(found):
+            s, d = S / (1 - root), D / (1 + root)
+            s, d = 0 if not total and abs(s) < _NOTHING else s, 0 if not difference and abs(d) < _NOTHING else d
+            points[i] = float((s + d) / 2), float((s - d) / 2)
+    return points
 
 
 def step(points: Floats, eta: float) -> Floats:
@@ -141,27 +260,6 @@ def determinant(points: Floats, eta: float) -> Floats:
     """Return the determinant of the step's Jacobian at points of shape (..., 2)."""
     first, second = points[..., 0], points[..., 1]
     return (1 - eta * second**2) * (1 - eta * first**2) - (eta * (2 * first * second - 1)) ** 2
-
-
-def _polished(points: Floats, targets: Floats, eta: float) -> Floats:
-    """Take Newton steps: near r = +-1 the formulas divide by little."""
-    with np.errstate(all="ignore"):
-        for _ in range(_NEWTON_STEPS):
-            first, second = points[..., 0], points[..., 1]
-            missing = step(points, eta) - targets[:, None]
-            own, other = (1 - eta * second**2, 1 - eta * first**2), -eta * (2 * first * second - 1)
-            scale = determinant(points, eta)
-            change = np.stack(
-                [
-                    (own[1] * missing[..., 0] - other * missing[..., 1]) / scale,
-                    (own[0] * missing[..., 1] - other * missing[..., 0]) / scale,
-                ],
-                axis=-1,
-            )
-            moved = points - change
-            better = np.abs(step(moved, eta) - targets[:, None]).max(axis=-1) < np.abs(missing).max(axis=-1)
-            points = np.where(better[..., None], moved, points)
-    return points
 
 
 def counts(found: Floats) -> NDArray[np.int64]:

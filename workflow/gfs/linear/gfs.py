@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gfs import scalar
 from gfs.curvature import Loss
 from gfs.descent import gradient_descent
 from gfs.errors import UserError
@@ -54,6 +55,21 @@ def balance_error(network: LinearNetwork, w: Floats, solution: Floats) -> float:
     return max((float(np.abs(before - after).max()) for before, after in pairs), default=0.0) / size
 
 
+def closed_form(network: LinearNetwork, w: Floats) -> float:
+    """Return the GFS sharpness at width one, NaN on wider networks.
+
+    With ``c = |x|^2 / N`` and the best product s the loss is ``c (pi - s)^2 / 2``. Of ``v_i = w_i / |s|^(1/D)``, and
+    with one sign changed where s is negative, it is ``c s^2`` times that of a scalar network, so that the sharpness is
+    ``c |s|^(2 - 2/D)`` times that of :func:`gfs.scalar.gfs_sharpness`.
+    """
+    if set(network.widths) != {1}:
+        return float("nan")
+    best, moment = float(network.best_product.item()), float(np.mean(network.inputs**2))
+    scaled = w / abs(best) ** (1 / network.depth)
+    scaled[0] *= np.sign(best)
+    return moment * abs(best) ** (2 - 2 / network.depth) * float(scalar.gfs_sharpness(scaled))
+
+
 def start(network: LinearNetwork, settings: Mapping[str, Any], seed: int) -> tuple[Floats, float]:
     """Return weights near a minimiser and the learning rate at which their GFS sharpness is ``above`` times 2/eta.
 
@@ -83,8 +99,9 @@ def start(network: LinearNetwork, settings: Mapping[str, Any], seed: int) -> tup
 
 def run(network: LinearNetwork, w: Floats, eta: float, settings: Mapping[str, Any]) -> pd.DataFrame:
     """Return a row per iterate of gradient descent: ``iteration``, ``loss`` (above the least), ``sharpness``,
-    ``gfs_sharpness``, ``gfs_error``, ``gfs_status``, ``balance_error`` (of the flow), ``learning_rate``, ``threshold``
-    (2/eta) and ``status`` (``running``, then ``converged``, ``diverged`` or ``out of iterations``).
+    ``closed_form`` (see :func:`closed_form`), ``gfs_sharpness``, ``gfs_error``, ``gfs_status``, ``balance_error`` (of
+    the flow), ``learning_rate``, ``threshold`` (2/eta) and ``status`` (``running``, then ``converged``, ``diverged`` or
+    ``out of iterations``).
 
     Args:
         w: the start, shape (P,).
@@ -116,6 +133,7 @@ def _measured(network: LinearNetwork, loss: Loss, w: Floats, settings: Mapping[s
     found: GFSSharpness = gfs_sharpness(loss, torch.from_numpy(w), **settings["flow"])
     return {
         "sharpness": float(network.sharpness(w)),
+        "closed_form": closed_form(network, w),
         "gfs_sharpness": found.value,
         "gfs_error": found.error,
         "gfs_status": found.status,

@@ -3,11 +3,14 @@
 from gfs.networks.build import build
 from gfs.networks.convolutional import resnet20, vgg11_bn
 from gfs.networks.fully_connected import ACTIVATIONS, fully_connected, in_span_of_inputs
-from gfs.networks.losses import flat_loss, mean_squared_error
+from gfs.networks.losses import cross_entropy, flat_loss, mean_squared_error
+from gfs.self_check import check_loss
 
 __all__ = [
     "ACTIVATIONS",
     "build",
+    "check_loss",
+    "cross_entropy",
     "flat_loss",
     "fully_connected",
     "in_span_of_inputs",

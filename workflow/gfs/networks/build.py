@@ -21,7 +21,8 @@ def build(parameters: Mapping[str, Any], inputs: Tensor, targets: Tensor) -> tup
     Args:
         parameters: ``architecture``, ``seed``, and what the architecture needs: ``widths`` and ``activation``
             (fully_connected), ``channels`` (vgg11_bn, resnet20), or ``factory`` and ``options`` (custom): a function of
-            a user's own, called as ``factory(inputs, targets, seed=seed, **options)``, that returns a torch module.
+            a user's own, called as ``factory(inputs, targets, seed=seed, **options)``, that returns a torch module; the
+            global generators start from the seed while it runs.
         inputs: shape (N, C, H, W), or as a user's own data have it.
         targets: shape (N, K).
 
@@ -30,10 +31,7 @@ def build(parameters: Mapping[str, Any], inputs: Tensor, targets: Tensor) -> tup
     """
     architecture, seed = parameters["architecture"], parameters["seed"]
     if architecture == "custom":
-        module = plugins.call(parameters["factory"], inputs, targets, seed=seed, **parameters.get("options", {}))
-        if not isinstance(module, nn.Module):
-            raise UserError(f"{parameters['factory']} returned {type(module).__name__}, not a torch.nn.Module")
-        return module.to(inputs), inputs
+        return _custom(parameters, inputs, targets).to(inputs), inputs
     if architecture == "fully_connected":
         network = fully_connected(
             inputs[0].numel(),
@@ -45,3 +43,21 @@ def build(parameters: Mapping[str, Any], inputs: Tensor, targets: Tensor) -> tup
         return in_span_of_inputs(network.to(inputs), inputs)
     make = _CONVOLUTIONAL[architecture]
     return make(inputs.shape[1], targets.shape[1], channels=parameters["channels"], seed=seed).to(inputs), inputs
+
+
+def _custom(parameters: Mapping[str, Any], inputs: Tensor, targets: Tensor) -> nn.Module:
+    factory, seed = parameters["factory"], parameters["seed"]
+    options = parameters.get("options", {})
+    # Of copies: what it writes to them is not what the loss is of.
+    module = plugins.call(factory, inputs.clone(), targets.clone(), global_seed=seed, seed=seed, **options)
+    if not isinstance(module, nn.Module):
+        raise UserError(f"{factory} returned {type(module).__name__}, not a torch.nn.Module")
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if tensor.is_meta:
+            raise UserError(f"{factory} returned a module on the device meta, where weights have no values ({name})")
+        # To a real precision it would be cast with a warning, without its imaginary part.
+        if tensor.is_complex():
+            raise UserError(
+                f"{factory} returned a module with complex numbers ({name}); only real ones can be trained here"
+            )
+    return module

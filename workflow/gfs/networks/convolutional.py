@@ -111,14 +111,15 @@ class _Block(nn.Module):
         super().__init__()
         before = channels // 2 if halve else channels
         self.stride = 2 if halve else 1
+        last_norm = _norm(channels)
+        nn.init.zeros_(last_norm.weight)
         self.residual = nn.Sequential(
             _resnet_convolution(before, channels, self.stride),
             _norm(channels),
             nn.ReLU(),
             _resnet_convolution(channels, channels),
-            _norm(channels),
+            last_norm,
         )
-        nn.init.zeros_(self.residual[-1].weight)
         self.shortcut_norm = _norm(before) if halve else None
 
     def forward(self, x: Tensor) -> Tensor:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from typing import Any, Literal
+
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.nn import functional
 
 from gfs.curvature import Loss
+from gfs.errors import LossError
+from gfs.networks import causes, substitution
+from gfs.self_check import check_loss
+
+Criterion = Callable[[Any, Any], Tensor]
 
 
 def mean_squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -21,45 +32,220 @@ def mean_squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
     if outputs.shape != targets.shape:
         raise ValueError(
             f"outputs have shape {tuple(outputs.shape)}, targets {tuple(targets.shape)}; they must be the same: "
-            "one-hot classes, or targets[:, None] for a single output"
+            "one-hot classes, or targets[:, None] for a single output (class indices go with criterion='cross_entropy')"
         )
-    return 0.5 * (outputs - targets).square().sum() / len(targets)
+    return 0.5 * (outputs - targets.to(outputs.dtype)).square().sum() / len(targets)
 
 
-def flat_loss(module: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Loss, Tensor]:
-    """Return the full-batch loss of ``module`` as a function of one flat vector, and the module's own parameters.
+def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the mean of ``-log softmax(f(x_n))[y_n]`` over the samples, as :func:`torch.nn.functional.cross_entropy`.
 
-    The module is left unchanged: buffers, such as the running statistics of batch norm, are copied at each call.
-    Parameters that do not require a gradient keep their values and are not part of the vector.
+    The gradient flow of this loss has no limit where the classes can be told apart: the loss falls towards zero and the
+    weights grow without end. What is found at a loss tolerance is a point on the way.
 
     Args:
-        module: any torch module whose output at given weights is always the same.
-        inputs: shape (N, ...); moved to the module's device and precision by the caller.
-        targets: of the shape of the outputs, such as one-hot classes (N, K).
+        outputs: shape (N, K), or (N, K, ...).
+        targets: class indices of shape (N,), or (N, ...); or probabilities, of the shape of the outputs.
+
+    >>> float(cross_entropy(torch.zeros(2, 4), torch.tensor([0, 3]))) == float(torch.tensor(4.0).log())
+    True
+    """
+    probabilities = targets.is_floating_point()
+    return functional.cross_entropy(outputs, targets.to(outputs.dtype) if probabilities else targets.long())
+
+
+CRITERIA: Mapping[str, Criterion] = {"mean_squared_error": mean_squared_error, "cross_entropy": cross_entropy}
+
+
+def flat_loss(
+    module: nn.Module,
+    inputs: Any,
+    targets: Any,
+    *,
+    criterion: Literal["mean_squared_error", "cross_entropy"] | Criterion = "mean_squared_error",
+    check: bool = True,
+) -> tuple[Loss, Tensor]:
+    """Return the full-batch loss of ``module`` as a function of one flat vector, and the module's own parameters.
+
+    The loss has copies of its own of the module, inputs and targets, made now: the module is not touched, neither by
+    making the loss nor by calling it, and what becomes of it later (training, ``eval()``, other buffers) does not
+    change the loss. At each call buffers, such as the running statistics of batch norm, are those of the start.
+    Parameters that do not require a gradient keep their values and are not part of the vector; one that is used in
+    several places is in it once. Attention runs by torch's math kernel, the one with a second derivative, and recurrent
+    layers without cuDNN, for the same reason.
+
+    Args:
+        module: any torch module whose output at given weights is always the same; float32 or float64.
+        inputs: of the module's device and precision. A tensor is the module's one argument; the entries of a tuple or
+            list are its arguments in order, those of a mapping its arguments by name; an object of another class, such
+            as a graph, is passed as it is.
+        targets: what the criterion takes: of the shape of the outputs, such as one-hot classes (N, K), for
+            ``mean_squared_error``, class indices (N,) for ``cross_entropy``.
+        criterion: ``"mean_squared_error"``, which is :func:`mean_squared_error`, ``"cross_entropy"``, which is
+            :func:`cross_entropy` (its flow has no limit on separable data), or a function of outputs and targets that
+            returns a scalar tensor. Outputs that are a tuple or a mapping need one that takes them. Parameters of a
+            criterion are constants.
+        check: hold the loss against its differences (:func:`gfs.self_check.check_loss`), which takes the time of some
+            seven gradients. Without it a loss that is random, or has a wrong second derivative, gives wrong numbers.
 
     Returns:
         ``loss``, which maps a tensor of shape (P,) to a scalar tensor, and the initial parameters, shape (P,).
 
     Raises:
-        ValueError: a module without trainable parameters, or with dropout in training mode.
+        LossError: the loss is random, or a derivative of it is missing or wrong; the message names the cause if the
+            module shows it.
+        TypeError, ValueError: a module without trainable parameters, with dropout or spectral_norm in training mode,
+            with complex weights or data, of several precisions, or that cannot be copied; outputs that the criterion
+            does not take.
 
     >>> module = nn.Linear(2, 1, bias=False)
     >>> loss, w = flat_loss(module, torch.eye(2), torch.ones(2, 1))
     >>> tuple(w.shape), float(loss(torch.tensor([1.0, 3.0])))
     ((2,), 1.0)
     """
-    named = [(name, parameter.detach()) for name, parameter in module.named_parameters() if parameter.requires_grad]
-    if not named:
-        raise ValueError("the module has no parameters that require a gradient")
+    _require_module(module)
+    _require_data(inputs=inputs, targets=targets)
+    if isinstance(criterion, str) and criterion not in CRITERIA:
+        raise ValueError(f"unknown criterion {criterion!r}; choose one of {', '.join(CRITERIA)}, or give a function")
+    own = substitution.own_copy(_unwrapped(module))
+    loss = _FlatLoss(own, _own_data(inputs), _own_data(targets), criterion)
+    start = torch.cat([parameter.detach().reshape(-1) for parameter in loss.parameters])
+    if check:
+        try:
+            check_loss(loss, start, precise=loss.in_float64)
+        except LossError as error:
+            cause = causes.cause(own, error)
+            raise LossError(f"{error}; {cause}" if cause else str(error), error.kind) from error
+    return loss, start
+
+
+class _FlatLoss:
+    """See :func:`flat_loss`; ``module`` and data are its own."""
+
+    def __init__(self, module: nn.Module, inputs: Any, targets: Any, criterion: str | Criterion) -> None:
+        self.module, self.inputs, self.targets = module, inputs, targets
+        self.named = criterion if isinstance(criterion, str) else None
+        self.criterion = CRITERIA[criterion] if isinstance(criterion, str) else copy.deepcopy(criterion)
+        self.parameters = substitution.trainable(module)
+        self._sizes = [parameter.numel() for parameter in self.parameters]
+        self._with = substitution.Substitution(module)
+        self._recurrent = substitution.has_recurrence(module)
+
+    def __call__(self, flat: Tensor) -> Tensor:
+        parts = torch.split(flat, self._sizes)
+        weights = {own: part.view_as(own) for own, part in zip(self.parameters, parts, strict=True)}
+        with ExitStack() as contexts:
+            contexts.enter_context(substitution.math_attention())
+            if self._recurrent:
+                contexts.enter_context(substitution.without_cudnn())
+            outputs = _called(self._with(weights), _own_data(self.inputs))
+            if self.named and not isinstance(outputs, Tensor):
+                raise TypeError(
+                    f"the module returns a {type(outputs).__name__}, and {self.named} takes one tensor; give as "
+                    "criterion a function of these outputs and the targets that returns a scalar"
+                )
+            loss = self.criterion(outputs, _own_data(self.targets))
+        if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.is_floating_point():
+            found = f"{loss.dtype} of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+            raise TypeError(f"the criterion must return one real number in a torch tensor, found {found}")
+        return loss.reshape(())
+
+    def in_float64(self) -> Loss | None:
+        """Return the same loss for weights in float64, None if it cannot be made."""
+        try:
+            module = copy.deepcopy(self.module).double()
+            criterion = self.named or copy.deepcopy(self.criterion)
+            if isinstance(criterion, nn.Module):
+                criterion = criterion.double()
+            loss = _FlatLoss(module, _in_float64(self.inputs), _in_float64(self.targets), criterion)
+            value = loss(torch.cat([parameter.detach().reshape(-1) for parameter in loss.parameters]))
+        except (RuntimeError, TypeError, ValueError):
+            return None
+        return loss if value.dtype == torch.float64 else None
+
+
+def _called(module: nn.Module, inputs: Any) -> Any:
+    if isinstance(inputs, Mapping):
+        return module(**inputs)
+    return module(*inputs) if isinstance(inputs, tuple | list) else module(inputs)
+
+
+def _own_data(data: Any) -> Any:
+    """Return a copy to which a module can write; a tensor that requires a gradient does so still."""
+    if isinstance(data, Tensor):
+        return data.detach().clone().requires_grad_(data.requires_grad)
+    if isinstance(data, Mapping):
+        return {name: _own_data(value) for name, value in data.items()}
+    if type(data) in (tuple, list):
+        return type(data)(_own_data(value) for value in data)
+    return copy.deepcopy(data)
+
+
+def _in_float64(data: Any) -> Any:
+    if isinstance(data, Tensor):
+        return data.double() if data.is_floating_point() else data
+    if isinstance(data, Mapping):
+        return {name: _in_float64(value) for name, value in data.items()}
+    return type(data)(_in_float64(value) for value in data) if type(data) in (tuple, list) else data
+
+
+def _tensors(data: Any) -> Iterator[Any]:
+    """Yield the tensors in data, and what is no tensor."""
+    entries = data.values() if isinstance(data, Mapping) else data if isinstance(data, tuple | list) else None
+    if entries is None:
+        yield data
+    else:
+        for entry in entries:
+            yield from _tensors(entry)
+
+
+def _require_data(**data: Any) -> None:
+    for name, values in data.items():
+        for value in _tensors(values):
+            if isinstance(
+                value, np.ndarray | np.generic | int | float | torch.utils.data.DataLoader | torch.utils.data.Dataset
+            ):
+                raise TypeError(
+                    f"{name} must be tensors, found {type(value).__name__}; make one tensor of all samples, such as by "
+                    "torch.as_tensor"
+                )
+            if isinstance(value, Tensor) and value.is_complex():
+                raise ValueError(f"{name} must be real, found {value.dtype}; give real and imaginary part as two")
+
+
+def _unwrapped(module: nn.Module) -> nn.Module:
+    """Return the module inside ``torch.compile`` or ``DataParallel``, which have no second derivative or copy."""
+    inner = getattr(module, "_orig_mod", None)
+    if not isinstance(inner, nn.Module):
+        inner = module.module if isinstance(module, nn.DataParallel) else None
+    return module if inner is None else _unwrapped(inner)
+
+
+def _require_module(module: nn.Module) -> None:
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"module must be a torch.nn.Module, found {getattr(module, '__name__', type(module).__name__)}")
     for name, part in module.named_modules():
         if isinstance(part, nn.modules.dropout._DropoutNd) and part.training and part.p > 0:
             raise ValueError(f"dropout ({name}) makes the loss random; call eval() on it first")
-    sizes = [parameter.numel() for _, parameter in named]
-
-    def loss(flat: Tensor) -> Tensor:
-        parts = torch.split(flat, sizes)
-        weights = {name: part.view_as(like) for (name, like), part in zip(named, parts, strict=True)}
-        buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
-        return mean_squared_error(functional_call(module, weights | buffers, (inputs,)), targets)
-
-    return loss, torch.cat([parameter.reshape(-1) for _, parameter in named])
+    for name in causes.spectral_norms(module):
+        raise ValueError(
+            f"spectral_norm ({name}) in training mode takes its singular vectors for constants, so the derivatives of "
+            "the loss would be wrong; call eval() on it, after some calls on the inputs"
+        )
+    named = dict(module.named_parameters())
+    for name, parameter in named.items():
+        if isinstance(parameter, nn.parameter.UninitializedParameter):
+            raise ValueError(f"the weights {name} have no shape yet; call the module once on its inputs first")
+        if parameter.is_complex():
+            raise ValueError(
+                f"the weights {name} are complex ({parameter.dtype}); only real ones have a sharpness here"
+            )
+    trained = {name: parameter for name, parameter in named.items() if parameter.requires_grad}
+    if not trained:
+        raise ValueError("the module has no parameters that require a gradient")
+    kinds = {(parameter.dtype, parameter.device) for parameter in trained.values()}
+    if len(kinds) > 1 or next(iter(kinds))[0] not in (torch.float32, torch.float64):
+        found = " and ".join(sorted(f"{dtype} on {device}" for dtype, device in kinds))
+        raise ValueError(f"the weights must all be float32, or all float64, on one device, found {found}")
+    if next(iter(kinds))[1].type == "meta":
+        raise ValueError("the weights are on the device meta, where they have no values")

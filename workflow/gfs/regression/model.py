@@ -143,7 +143,8 @@ class SquaredRegression:
             trajectory: the starts are consecutive iterates of one run, which Newton's method then follows at a fraction
                 of the cost; shape (n, d). The other solvers do not look at it.
 
-        A start that is not finite, and one from which a solver finds no optimum, has a certificate that fails.
+        A start that is not finite, and one from which a solver finds no optimum, has a certificate that fails. Weights
+        whose square underflows, below 1e-154, count as zero: they stay there.
 
         Raises:
             ValueError: an unknown solver, or no interpolator exists.

@@ -24,6 +24,10 @@ _CHAINS = 96
 _CHORD_STEPS = 30
 # Residual of A (P - Q) = b, relative to the terms that cancel in it, at which a chain's iterate is done.
 _RESIDUAL = 1e-13
+# Residual, likewise, at which a solution that Newton's method has ended at is one.
+_SOLVED = 1e-10
+# What the logarithm of the floor below p and q falls by at a time.
+_FALL = 2.0
 # A step that leaves more of the residual than this asks for a new Hessian.
 _CONTRACTION = 0.2
 
@@ -48,11 +52,66 @@ class Dual:
     def solve(self, p: Floats, q: Floats) -> Floats:
         """Return the minimum for each row of p and q, shape (n, d), from nu = 0; shape (n, r).
 
-        Each Newton step is halved until f, which is convex, falls by a quarter of what its slope promises. Where p or q
-        is not finite nu stays zero, where f has no minimum it ends somewhere: a certificate has to tell.
+        Each Newton step is halved until f, which is convex, falls by a quarter of what its slope promises. Where that
+        does not end at the minimum, as from p and q that are tiny, :meth:`_from_a_floor` looks for it. Where p or q is
+        not finite nu stays zero, where f has no minimum it ends somewhere: a certificate has to tell.
         """
-        nu = np.zeros((len(p), len(self.targets)))
-        active = np.arange(len(p))[np.isfinite(p).all(axis=-1) & np.isfinite(q).all(axis=-1)]
+        finite = _finite(p, q)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            nu = self._descend(p, q, np.zeros((len(p), len(self.targets))), finite)
+            missed = np.flatnonzero(finite & ~(self._residual(np.log(p), np.log(q), nu) <= _SOLVED))
+            if len(missed):
+                nu[missed] = self._from_a_floor(np.log(p[missed]), np.log(q[missed]), nu[missed])
+        return nu
+
+    def _from_a_floor(self, log_p: Floats, log_q: Floats, otherwise: Floats) -> Floats:
+        """Return the minima for p and q that may be tiny, by their logarithms: minus infinity for those that are zero.
+
+        What is below a floor is raised to it, first to the size of b, where Newton's method starts well. The floor
+        falls by a factor of ``e^2`` at a time. As log p and log q of what is on it change by -s, nu changes by
+        ``s H^-1 A (P - Q)``, of the part of P and Q that is on it.
+
+        Args:
+            otherwise: what is returned where this finds no minimum either, shape (n, r).
+        """
+        found = otherwise.copy()
+        rows, nu = np.arange(len(found)), np.zeros_like(found)
+        floor = np.log(np.max(np.abs(self.targets), initial=0.0) or 1.0)
+        lowest = np.minimum(*(np.where(np.isfinite(log), log, np.inf).min(axis=-1) for log in (log_p, log_q)))
+        while len(rows):
+            p, q = _raised(log_p[rows], floor), _raised(log_q[rows], floor)
+            nu = self._descend_logs(p, q, nu)
+            solved = self._residual(p, q, nu) <= _SOLVED
+            arrived = solved & (floor <= lowest[rows])
+            found[rows[arrived]] = nu[arrived]
+            going_on = solved & ~arrived
+            rows, nu = rows[going_on], nu[going_on]
+            grown, shrunk = self._squares(p[going_on], q[going_on], nu)
+            on_floor = np.where(log_p[rows] < floor, grown, 0.0) - np.where(log_q[rows] < floor, shrunk, 0.0)
+            nu = nu + _FALL * _solve_positive(self._hessian(grown + shrunk), on_floor @ self.rows.T)
+            floor -= _FALL
+        return found
+
+    def _descend_logs(self, log_p: Floats, log_q: Floats, nu: Floats) -> Floats:
+        """Return :meth:`_descend` from nu, for p and q that are so small that ``p e^z`` is computed from log p + z."""
+        grown, shrunk = self._squares(log_p, log_q, nu)
+        return nu + self._descend(grown, shrunk, np.zeros_like(nu), _finite(grown, shrunk))
+
+    def _squares(self, log_p: Floats, log_q: Floats, nu: Floats) -> tuple[Floats, Floats]:
+        z = nu @ self.rows
+        return np.exp(log_p + z), np.exp(log_q - z)
+
+    def _residual(self, log_p: Floats, log_q: Floats, nu: Floats) -> Floats:
+        """Return ``|A (P - Q) - b|`` relative to the terms that cancel in it, shape (n,)."""
+        grown, shrunk = self._squares(log_p, log_q, nu)
+        size = np.linalg.norm(self.targets) + np.linalg.norm(grown + shrunk, axis=-1)
+        missing = np.linalg.norm((grown - shrunk) @ self.rows.T - self.targets, axis=-1)
+        return np.where(size > 0, missing / np.where(size > 0, size, 1.0), 0.0)
+
+    def _descend(self, p: Floats, q: Floats, nu: Floats, finite: NDArray[np.bool_]) -> Floats:
+        """Take Newton steps from nu where p and q are finite."""
+        nu = nu.copy()
+        active = np.flatnonzero(finite)
         for _ in range(_MAX_STEPS):
             step, decrement, sums = self._newton_step(p[active], q[active], nu[active])
             length = self._line_search(p[active], q[active], nu[active], step, decrement)
@@ -137,6 +196,15 @@ class Dual:
                 last = residual
                 nu = nu - (inverse @ slope[:, :, None])[:, :, 0]
         return nu, inverse, done
+
+
+def _finite(p: Floats, q: Floats) -> NDArray[np.bool_]:
+    return np.asarray(np.isfinite(p).all(axis=-1) & np.isfinite(q).all(axis=-1))
+
+
+def _raised(logarithms: Floats, floor: float) -> Floats:
+    """Return logarithms that are at least the floor, but for those of zero."""
+    return np.where(np.isfinite(logarithms), np.maximum(logarithms, floor), logarithms)
 
 
 def _log_change(p: Floats, q: Floats, new_p: Floats, new_q: Floats) -> Floats:

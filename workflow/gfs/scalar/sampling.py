@@ -128,6 +128,15 @@ def shapes(generator: Generator, depth: int, count: int) -> Floats:
     return np.exp(logs - logs.mean(axis=-1, keepdims=True))
 
 
+def majorised(generator: Generator, v: Floats) -> Floats:
+    """Return positive weights log-majorised by ``v``: logarithms averaged with permutations of themselves."""
+    logs = np.log(v)
+    for _ in range(2):
+        share = generator.uniform(0, 1, size=(len(v), 1))
+        logs = share * logs + (1 - share) * generator.permuted(logs, axis=-1)
+    return np.exp(logs)
+
+
 def with_signs(generator: Generator, w: Floats) -> Floats:
     """Flip an even number of signs of each row."""
     signs = generator.choice([-1.0, 1.0], size=w.shape)

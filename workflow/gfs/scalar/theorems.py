@@ -1,7 +1,7 @@
 """The theorems and lemmas on scalar networks as statements that are examined on sampled points.
 
 Numbers that the paper's text no longer shows are derived or chosen here; ``text`` says which. What the paper says
-beside its theorems is in :mod:`gfs.scalar.properties`; ``STATEMENTS`` has both.
+beside its theorems is in :mod:`gfs.scalar.properties` and :mod:`gfs.scalar.remarks`; ``STATEMENTS`` has all.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 
-from gfs.scalar import properties
+from gfs.scalar import properties, remarks
 from gfs.scalar.columns import Floats
 from gfs.scalar.invariant_set import (
     GFS_SHARPNESS_BOUND,
@@ -31,6 +31,7 @@ from gfs.scalar.sampling import (
     fixed,
     in_set,
     judged,
+    majorised,
     near_set,
     outside_set,
     shapes,
@@ -50,15 +51,6 @@ def _less_unbalanced(generator: Generator, v: Floats, factors: Floats) -> Floats
     gaps = -np.diff(squares, axis=-1) * factors
     above = np.concatenate([np.cumsum(gaps[:, ::-1], axis=-1)[:, ::-1], np.zeros((len(v), 1))], axis=-1)
     return gradient_flow_point(np.sqrt(above + squares[:, -1:]), np.abs(np.prod(v, axis=-1)))
-
-
-def _majorised(generator: Generator, v: Floats) -> Floats:
-    """Positive weights log-majorised by ``v``: logarithms averaged with permutations of themselves."""
-    logs = np.log(v)
-    for _ in range(2):
-        share = generator.uniform(0, 1, size=(len(v), 1))
-        logs = share * logs + (1 - share) * generator.permuted(logs, axis=-1)
-    return np.exp(logs)
 
 
 def _balance_margin(u: Floats, v: Floats) -> Floats:
@@ -226,9 +218,9 @@ def _majorisation(generator: Generator, depth: int, count: int, *, largest_facto
     return Sample(np.min(larger - smaller, axis=-1), {"w": u, "v": v})
 
 
-def _inverse_squares(generator: Generator, depth: int, count: int, *, majorised: bool = True) -> Sample:
+def _inverse_squares(generator: Generator, depth: int, count: int, *, ordered: bool = True) -> Sample:
     v = shapes(generator, depth, count)
-    u = _majorised(generator, v) if majorised else shapes(generator, depth, count)
+    u = majorised(generator, v) if ordered else shapes(generator, depth, count)
     return Sample(1 - np.sum(u**-2, axis=-1) / np.sum(v**-2, axis=-1), {"u": u, "v": v})
 
 
@@ -242,7 +234,7 @@ def _step_product(generator: Generator, depth: int, count: int, *, low: bool, mi
     else:  # so that no factor changes sign
         eta = generator.uniform(0, 1, size=count) * np.min(v, axis=-1) ** 2 / ((x - 1) * x)
     eta = np.maximum(eta, 1e-12)
-    u = _majorised(generator, v)
+    u = majorised(generator, v)
     from_u, from_v = product(gd_step(u, eta)), product(gd_step(v, eta))
     rise = (from_v - from_u) / np.maximum(x, from_v)
     return Sample(-rise if minus else rise, {"u": u, "v": v, "eta": eta})
@@ -260,10 +252,47 @@ def _signs(w: Floats, eta: Floats) -> Sample:
     return Sample(np.where(ratio > 0, ratio, np.minimum(ratio, -1e-300)), {"w": w, "eta": eta})
 
 
-def _sharpness_change(generator: Generator, depth: int, count: int, *, factor: float = 1.0) -> Sample:
-    w, eta = in_set(generator, depth, count)
+def largest_fall(depth: int) -> float:
+    """Return the largest c for which ``phi(g(w)) = phi(w) (1 - c (eta phi(w) (pi - 1))^2)`` to leading order in pi - 1.
+
+    A step adds ``eta^2 (pi - 1)^2 / w_i^2`` to the squares, up to what gradient flow takes back. With the shares ``p_i
+    = w_i^-2 / phi`` of a minimiser c is ``sum p_i^3 - (sum p_i^2)^2``, the variance of p under p. It is largest where
+    all shares but one are alike: 1/16 at depth 2, and towards 27/256 as the depth grows.
+
+    >>> round(largest_fall(2), 6), round(largest_fall(3), 6)
+    (0.0625, 0.078706)
+    """
+    share = _largest_share(depth)
+    rest = (1 - share) / (depth - 1)
+    return float(share**3 + (depth - 1) * rest**3 - (share**2 + (depth - 1) * rest**2) ** 2)
+
+
+def _largest_share(depth: int) -> float:
+    """The share of the smallest weight with which phi falls by the most."""
+    shares = np.linspace(1 / depth, 1, 20_001)
+    rest = (1 - shares) / (depth - 1)
+    variances = shares**3 + (depth - 1) * rest**3 - (shares**2 + (depth - 1) * rest**2) ** 2
+    return float(shares[np.argmax(variances)])
+
+
+def _steepest(generator: Generator, depth: int, count: int) -> list[Floats]:
+    """Half of the points as in the set, half near minimisers from which phi falls by nearly the most."""
+    some = in_set(generator, depth, count - count // 2)
+
+    def draw(generator: Generator, depth: int, count: int) -> tuple[Floats, Floats]:
+        share = np.clip(_largest_share(depth) + generator.normal(scale=0.02, size=(count, 1)), 0.3, 0.99)
+        z = np.concatenate([share, np.repeat((1 - share) / (depth - 1), depth - 1, axis=1)], axis=1) ** -0.5
+        z /= np.exp(np.log(z).mean(axis=-1, keepdims=True))
+        eta = generator.uniform(0.02, 1, size=count) * GFS_SHARPNESS_BOUND / np.sum(z**-2, axis=-1)
+        return with_signs(generator, gradient_flow_point(z, 1 + generator.uniform(-0.1, 0.1, size=count))), eta
+
+    others = drawn_where(generator, depth, count // 2, draw, in_invariant_set)
+    return [np.concatenate([a, b]) for a, b in zip(some, others, strict=True)]
+
+
+def _sharpness_change(w: Floats, eta: Floats, *, factor: float = 1.0) -> Sample:
     phi, pi = gfs_sharpness(w), product(w)
-    least = 1 - factor * (eta * phi * (pi - 1) * np.maximum(1, pi)) ** 2
+    least = 1 - factor * largest_fall(w.shape[-1]) * (eta * phi * (pi - 1) * np.maximum(1, pi)) ** 2
     return Sample(gfs_sharpness(gd_step(w, eta)) / phi - least, {"w": w, "eta": eta})
 
 
@@ -328,17 +357,20 @@ STATEMENTS: tuple[Statement, ...] = (
               "condition 2", judged(_invariance, without_condition_2)),
     Statement("theorem-3.2-monotone", "w in S: phi(g(w)) <= phi(w)", judged(_monotone, in_set),
               "w in S (for half of the points condition 3 alone)", judged(_monotone, _outside_set), TWO_ERRORS),
+    # Sampled margins are 0.4 of delta with |pi - 1| up to 1.5 delta and 0.13 up to 2; violations begin above.
     Statement("theorem-3.3-bound",
-              "w in S, phi = (2 - delta)/eta, delta <= 0.4, loss <= delta^2/50 (the constant is chosen here): phi >= "
-              "2 (1 - delta)/eta from then on", fixed(_theorem_33, judge=_stays_above, **_NEAR),
-              "the bound on the loss", fixed(_theorem_33, judge=_stays_above, **_FAR), TWO_ERRORS, 2),
+              "w in S, phi = (2 - delta)/eta, delta <= 0.4, loss <= 9 delta^2/8 (chosen here; with twice that it "
+              "breaks): phi >= 2 (1 - delta)/eta from then on",
+              fixed(_theorem_33, judge=_stays_above, largest_error=1.5),
+              "the bound on the loss (2 to 4 times as large)",
+              fixed(_theorem_33, judge=_stays_above, largest_error=3.0, least_error=2.1), TWO_ERRORS, 2),
     Statement("theorem-3.3-rate",
-              "from a start as for theorem-3.3-bound the loss after k steps is at most (1 - delta)^k times that at the "
-              "start (rate chosen here)",
+              "from a start as for theorem-3.3-bound with a loss of at most delta^2/50 (chosen here) the loss after k "
+              "steps is at most (1 - delta)^k times that at the start (rate chosen here)",
               fixed(_theorem_33, judge=_decays, **_NEAR),
               "the bound on the loss", fixed(_theorem_33, judge=_decays, **_FAR), 0.0, 2),
     Statement("theorem-3.3-convergence",
-              "from a start as for theorem-3.3-bound step k moves by at most (3 eta)^(1/2) (2 L)^(1/2) "
+              "from a start as for theorem-3.3-rate step k moves by at most (3 eta)^(1/2) (2 L)^(1/2) "
               "(1 - delta)^((k-1)/2) (chosen here with the rate), which is summable: the iterates "
               "converge", fixed(_theorem_33, judge=_settles, **_NEAR),
               "the bound on the loss", fixed(_theorem_33, judge=_settles, **_FAR), 0.0, 2),
@@ -346,7 +378,7 @@ STATEMENTS: tuple[Statement, ...] = (
               fixed(_majorisation, largest_factor=1.0), "less unbalanced", fixed(_majorisation, largest_factor=2.0),
               TWO_ERRORS),
     Statement("lemma-3.9.1", "v log-majorises u: sum 1/u_i^2 <= sum 1/v_i^2 (derived)", _inverse_squares,
-              "majorisation", fixed(_inverse_squares, majorised=False), TWO_ERRORS),
+              "majorisation", fixed(_inverse_squares, ordered=False), TWO_ERRORS),
     Statement("lemma-3.9.2",
               "v log-majorises u, product at most 1: the product after a step from u is at most that from v "
               "(derived)",
@@ -360,10 +392,11 @@ STATEMENTS: tuple[Statement, ...] = (
               "w in S", judged(_balancing, partial(outside_set, reach=10.0)), 1e-13),
     Statement("lemma-3.11", "w in S: g(w) has the signs of w", judged(_signs, in_set),
               "condition 2", judged(_signs, without_condition_2)),
-    Statement("lemma-3.12", "w in S: phi(g(w)) >= phi(w) (1 - (eta phi(w) (pi - 1) max(1, pi))^2) (derived; "
-              "the paper's own bound and its condition are lost, and this one is about ten times what is observed)",
-              _sharpness_change,
-              "nothing; with a twentieth of the bound", fixed(_sharpness_change, factor=0.05), TWO_ERRORS),
+    # To leading order no smaller constant will do.
+    Statement("lemma-3.12", "w in S: phi(g(w)) >= phi(w) (1 - c (eta phi(w) (pi - 1) max(1, pi))^2), c = 1/16 at depth "
+              "2 and below 27/256 at any (derived, as the smallest c near the minimum; the paper's own bound and its "
+              "condition are lost)", judged(_sharpness_change, _steepest),
+              "nothing; with nine tenths of c", judged(partial(_sharpness_change, factor=0.9), _steepest), TWO_ERRORS),
     Statement("lemma-3.13",
               "phi = (2 - delta)/eta, delta <= 0.5, |pi - 1| <= delta/5 (chosen here): after k GPGD steps the error is "
               "at most (1 - delta)^(k/2) times the first (the rate is chosen here), and it changes sign at each step",
@@ -386,4 +419,5 @@ STATEMENTS: tuple[Statement, ...] = (
     Statement("appendix-A-half", "pi = 1/2: the Hessian is diagonal", fixed(_off_diagonal, half=True),
               "pi = 1/2", fixed(_off_diagonal, half=False), TWO_ERRORS),
     *properties.STATEMENTS,
+    *remarks.STATEMENTS,
 )  # fmt: skip
