@@ -39,6 +39,8 @@ _FASTER = 1.5
 _LONGEST_PLAIN = 2.0
 _MOST_PLAIN = 2.5
 _USUAL_TOLERANCE = 1e-3
+# Such a step, in units of its usual length, may leave the loss where it is, as rounding does.
+_STANDING = 1 / 8
 # An error of those that lets Chebyshev steps be tried again, and after how many in a row: twice as many each time.
 _SMOOTH = 0.2
 _FIRST_WAIT = 2
@@ -251,7 +253,9 @@ class RungeKuttaChebyshev:
         for _ in range(_MAX_REJECTIONS):
             self._gradients.require(4)
             after = self._gradients.point(classical(self._gradients, point, length))
-            if after.finite and after.loss <= point.loss * (1 + 1e-6):
+            # A step whose stages lie on both sides of a kink may lead nowhere at all, and then would for ever.
+            most = point.loss * (1 + 1e-6 if length <= _STANDING * self._plain_length else 1 - 1e-12)
+            if after.finite and after.loss <= most:
                 error = max(self._error(point, after, length), 1e-8)
                 self._plain = max(self._plain - 1, 0) if error <= _SMOOTH else self._waiting
                 self._before = None
