@@ -356,8 +356,10 @@ def test_three_solvers_agree_on_hard_cases(name):
     assert abs(newton.duality_gap) < 1e-11
     value = model.gfs_sharpness(plus, minus)
     assert model.gfs_sharpness(plus, minus, "scipy") == pytest.approx(value, rel=1e-8)
-    # At a scale of 1e-6 the entries of P and Q span twenty orders of magnitude: beyond Clarabel's tolerances.
-    assert model.gfs_sharpness(plus, minus, "cvxpy") == pytest.approx(value, rel=1e-6 if name == "scale 1e-6" else 1e-8)
+    # At a scale of 1e-6 the entries of P and Q span twenty orders of magnitude, and at 10 the labels are their small
+    # differences: beyond Clarabel's tolerances, of which some processors' rounding lets it reach the second alone.
+    rough = name in ("scale 1e-6", "scale 10")
+    assert model.gfs_sharpness(plus, minus, "cvxpy") == pytest.approx(value, rel=1e-6 if rough else 1e-8)
     np.testing.assert_allclose(newton.u_plus * newton.u_minus, plus * minus, rtol=1e-10)
 
 
