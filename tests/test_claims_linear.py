@@ -90,14 +90,14 @@ def test_the_critical_step_is_not_half_as_large(shares):
 def test_a_preimage_that_is_missed_shows_in_the_area(monkeypatch):
     settings = {"learning_rate": 0.5, "reach": 2.0, "targets": 60, "points": 1500}
     assert verdicts("linear_preimages", gd_map.preimage_table(settings))["linear-map-area"][0] == "holds"
-    roots = gd_map._quintic_roots
+    preimages = gd_map.preimages
 
     def without_one(targets, eta):
-        found = roots(targets, eta)
+        found = preimages(targets, eta)
         found[:, 0] = float("nan")
         return found
 
-    monkeypatch.setattr(gd_map, "_quintic_roots", without_one)
+    monkeypatch.setattr(gd_map, "preimages", without_one)
     assert verdicts("linear_preimages", gd_map.preimage_table(settings))["linear-map-area"][0] == "fails"
 
 

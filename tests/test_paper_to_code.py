@@ -97,7 +97,7 @@ def numbers(prefix: str) -> set[int]:
 def is_code(link: Link, _) -> bool:
     if link.name.startswith("gfs."):
         try:
-            return link.path == Path(inspect.getsourcefile(imported(link.name))).resolve()
+            return link.path == Path(inspect.getsourcefile(inspect.unwrap(imported(link.name)))).resolve()
         except (ImportError, AttributeError):
             return False
     return link.path is None or (link.path.is_file() and link.name == link.path.name)
