@@ -1,5 +1,6 @@
 """Models and data of a user's own in the pipeline: the same module in each job, and made again when a file changes."""
 
+import itertools
 import shutil
 import sys
 import textwrap
@@ -97,13 +98,24 @@ def global_numpy(inputs, targets, seed):
     return with_features(inputs, lambda *shape: torch.from_numpy(np.random.normal(size=shape)))  # noqa: NPY002
 
 
-def from_the_system(inputs, targets, seed):
-    return with_features(inputs, lambda *shape: torch.from_numpy(np.random.default_rng().normal(size=shape)))
+# Stands for a source of its own, such as the system's, which gives something else each time: here what the tests know.
+DRAWS = itertools.count()
+
+
+@pytest.fixture
+def draws(monkeypatch):
+    """Let the source begin anew, whichever tests have drawn from it."""
+    monkeypatch.setattr(sys.modules[__name__], "DRAWS", itertools.count())
+
+
+def from_elsewhere(inputs, targets, seed):
+    generator = np.random.default_rng(next(DRAWS))
+    return with_features(inputs, lambda *shape: torch.from_numpy(generator.normal(size=shape)))
 
 
 def unregistered(inputs, targets, seed):
-    module = from_the_system(inputs, targets, seed)
-    gain = float(np.random.default_rng().uniform(2, 9))
+    module = from_elsewhere(inputs, targets, seed)
+    gain = float(np.random.default_rng(next(DRAWS)).uniform(2, 9))
     module.register_forward_hook(lambda module, x, y: gain * y)
     return module
 
@@ -161,23 +173,23 @@ def test_a_factory_that_ignores_its_seed_builds_the_same_module_each_time(factor
     assert np.random.get_state()[1].tolist() == state[1]  # noqa: NPY002
 
 
-def test_what_a_factory_draws_elsewhere_is_kept_with_the_checkpoints(tmp_path):
-    model = model_of("from_the_system")
+def test_what_a_factory_draws_elsewhere_is_kept_with_the_checkpoints(tmp_path, draws):
+    model = model_of("from_elsewhere")
     trajectory, written = trained(tmp_path, model)
     kept = checkpoints.constants(tmp_path / "checkpoints")
     assert set(kept) == {"features", "0.weight", "0.bias"}
-    other = model_of("from_the_system")
+    other = model_of("from_elsewhere")
     assert files.digest(other.constants()) != files.digest(model.constants())
     with pytest.raises(UserError, match=r"the loss at iterate 0 .* was .* in training: this is not the model"):
         runs.gfs_table(other, written, trajectory)
-    same = model_of("from_the_system", kept)
+    same = model_of("from_elsewhere", kept)
     assert files.digest(same.constants()) == files.digest(model.constants())
     weights = files.read_tensors(written[1])["weights"]
     np.testing.assert_array_equal(same.losses(weights), trajectory["loss"][[10]])
     runs.gfs_table(same, written[:1], trajectory)
 
 
-def test_a_module_that_was_not_trained_is_refused_whatever_it_hides(tmp_path):
+def test_a_module_that_was_not_trained_is_refused_whatever_it_hides(tmp_path, draws):
     trajectory, written = trained(tmp_path, model_of("unregistered"))
     other = model_of("unregistered", checkpoints.constants(tmp_path / "checkpoints"))
     with pytest.raises(UserError, match=r"the loss at iterate 0 .* not the model, or not the data, that was trained"):

@@ -146,7 +146,12 @@ def test_claims_have_the_promised_keys(finished):
         assert keys <= set(claim)
         assert claim["verdict"] in {"holds", "fails", "not attempted"}
         assert claim["scale"] == "tiny"
-        assert (claim["verdict"] == "not attempted") == (claim["measured"] is None)
+        if claim["verdict"] == "not attempted":  # a number is there only if its error is too large to judge it by
+            assert claim["note"]
+            assert claim["measured"] is None or claim["error"] > 0
+        else:
+            assert claim["measured"] is not None
+            assert claim["source"]
         assert all((finished.folder / path).is_file() for path in claim["source"] or ())
     table = (finished.folder / "results/claims.md").read_text()
     assert all(claim["id"] in table for claim in claims)
@@ -308,7 +313,11 @@ def test_checkpoints_that_are_gone_are_made_again_where_something_needs_them(fin
 
 
 def test_a_parameter_of_the_flow_does_not_train_again(finished, tmp_path):
-    change = {"experiments": {"fc-hardtanh-digits": {"flow": {"step_factor": 0.5}}}}
+    # Only rk4 has steps in units of 1/sharpness, and this flow is not of it.
+    assert not planned_after(
+        finished, tmp_path, {"experiments": {"fc-hardtanh-digits": {"flow": {"step_factor": 0.5}}}}
+    )
+    change = {"experiments": {"fc-hardtanh-digits": {"flow": {"tolerance": 2.0e-2}}}}
     assert planned_after(finished, tmp_path, change) == {
         "gfs_sharpness",
         "collect_run",

@@ -123,7 +123,7 @@ def made(config: Config) -> Iterator[str]:
     tables = {f"{results}/tables/{name}.parquet" for name in experiments}
     for table in tables.union(*(row["source"] or () for row in rows)):
         yield from _with_record(table)
-    if rows != json.loads(json.dumps(judged(rows, config["scale"]))):
+    if rows != files.as_json(judged(rows, config["scale"])):
         raise UserError(f"{verdicts} is not what the tables and claims that are there give; run snakemake again")
     yield from (str(verdicts), str(_there(f"{results}/claims.md")))
 
