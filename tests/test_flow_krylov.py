@@ -213,10 +213,10 @@ def test_the_budget_holds_for_products_too(trained_network):
     loss, start = trained_network
     whole = flow.gradient_flow_solution(loss, start, estimate_error=False)
     budget = whole.gradient_evaluations + whole.hessian_vector_products
-    for less in (1, 10, 40, budget // 2):
+    for less in (1, 10, 40):
         found = flow.gradient_flow_solution(loss, start, estimate_error=False, max_gradients=budget - less)
+        assert found.status == "budget"
         assert found.gradient_evaluations + found.hessian_vector_products <= budget - less
-    assert found.status == "budget"
     assert flow.gradient_flow_solution(loss, start, estimate_error=False, max_gradients=budget).converged
 
 
@@ -340,13 +340,9 @@ def test_at_kinks_no_linear_steps_are_taken():
     loss, start = networks.flat_loss(networks.fully_connected(64, 10, activation="relu"), inputs, targets)
     for _ in range(200):
         start = start - 0.05 * flow.loss_and_gradient(loss, start)[1]
-    options = {"tolerance": 1e-2, "loss_tolerance": 1e-4, "estimate_error": False}
-    found = flow.gradient_flow_solution(loss, start, **options)
-    other = flow.gradient_flow_solution(loss, start, linear_steps=False, **options)
+    found = flow.gradient_flow_solution(loss, start, tolerance=1e-2, loss_tolerance=1e-4, estimate_error=False)
     assert found.converged
-    # The same flow but for the product by which the kinks are found; others look at the curvature.
-    assert torch.equal(found.parameters, other.parameters)
-    assert found.hessian_vector_products <= other.hessian_vector_products + 1
+    assert found.hessian_vector_products == 1  # by which the kinks are found
 
 
 @pytest.mark.parametrize("slowest", [1e-2, 0.1, 1.0])

@@ -134,52 +134,18 @@ def test_the_curvature_grows_on_the_way_unnoticed_by_no_one():
     assert found.sharpness > 10 * curvature.sharpness(loss, start).value
 
 
-def test_where_the_error_does_not_fall_with_the_step_they_are_those_of_rk4(monkeypatch):
-    """As where the velocity jumps."""
+def test_an_error_that_does_not_fall_with_the_step_does_not_stop_the_flow(monkeypatch):
+    """As where the velocity jumps: the step is taken at the length that would resolve any smooth motion."""
     hessian = quadratic(5, 100.0)
     gradients = Gradients(lambda w: 0.5 * w @ hessian @ w, 10**6)
     point = gradients.point(torch.ones(5, dtype=torch.float64))
     method = RungeKuttaChebyshev(gradients, point, 1e-3)
     monkeypatch.setattr(method, "_error", lambda *_: 2.0)
-    step = method.step(point)
-    assert method.radius.kinks
-    assert step.length == pytest.approx(1 / method.radius.value)
-    exact = torch.linalg.matrix_exp(-hessian * step.length) @ point.weights
-    np.testing.assert_allclose(step.after.weights.numpy(), exact.numpy(), atol=2e-2)
-
-
-def with_kinks(activation, width, samples, seed):
-    generator = torch.Generator().manual_seed(1000 * seed + width * 7 + samples)
-    inputs = torch.randn(samples, 5, generator=generator, dtype=torch.float64)
-    targets = torch.randn(samples, 1, generator=generator, dtype=torch.float64)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        module = torch.nn.Sequential(torch.nn.Linear(5, width), activation(), torch.nn.Linear(width, 1)).double()
-    return networks.flat_loss(module, inputs, targets)
-
-
-@pytest.mark.parametrize(
-    ("activation", "width", "samples", "seed"),
-    [
-        (torch.nn.ReLU, 8, 6, 0),
-        (torch.nn.ReLU, 5, 4, 1),
-        (torch.nn.ReLU, 20, 10, 0),
-        (torch.nn.Hardtanh, 8, 6, 0),
-    ],
-)
-def test_at_kinks_no_more_gradients_than_rk4_takes(activation, width, samples, seed):
-    """At no larger a distance from RK4 with steps a fifth as long; differences told of curvatures of thousands."""
-    loss, start = with_kinks(activation, width, samples, seed)
-    fine, rk4, rkc = (
-        flow.gradient_flow_solution(loss, start, estimate_error=False, **options)
-        for options in ({"method": "rk4", "step_factor": 0.2}, {"method": "rk4"}, {})
-    )
-    assert rkc.converged
-    work = [found.gradient_evaluations + found.hessian_vector_products for found in (rkc, rk4)]
-    assert work[0] <= work[1]
-    distances = [float((found.parameters - fine.parameters).norm()) for found in (rkc, rk4)]
-    assert distances[0] <= max(1.1 * distances[1], 5e-3)
-    assert rkc.sharpness < 1.5 * rk4.sharpness
+    for _ in range(5):
+        step = method.step(point)
+        point = step.after
+        method.arrive(point)
+    assert step.length == pytest.approx(0.015 ** (1 / 3) / method.radius.value, rel=0.1)
 
 
 @pytest.fixture

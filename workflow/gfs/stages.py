@@ -100,7 +100,7 @@ class Job:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """All that the numbers of a training depend on: one that was interrupted goes on where it is the same."""
+        """What the numbers of a training depend on. An interrupted training goes on where this is the same."""
         return {
             "parameters": self.parameters,
             "data_sha256": files.sha256(self.data_file) if self.data_file else None,

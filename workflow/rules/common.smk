@@ -138,7 +138,7 @@ def as_set_now(result, parameters):
 
 def training_as_set_now(wildcards):
     run = run_of(wildcards)
-    return as_set_now(RUN.format(**wildcards) + "/trajectory", run.training_parameters)
+    return as_set_now(f"{RUN.format(**wildcards)}/trajectory", run.training_parameters)
 
 
 def gfs_as_set_now(wildcards):
@@ -147,8 +147,8 @@ def gfs_as_set_now(wildcards):
 
 
 def data_as_set_now(wildcards):
-    seed = f"/seed{wildcards.seed}" if "seed" in wildcards.keys() else ""
-    return as_set_now(f"{RESULTS}/data/{wildcards.dataset}{seed}", data_settings(wildcards))
+    parts = [wildcards.dataset, *([f"seed{wildcards.seed}"] if "seed" in wildcards.keys() else [])]
+    return as_set_now(f"{RESULTS}/data/{os.path.join(*parts)}", data_settings(wildcards))
 
 
 def gpus(wildcards):

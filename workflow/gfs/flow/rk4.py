@@ -35,7 +35,6 @@ class RungeKutta4:
         self.sharpness = math.nan
         self.largest_sharpness = -math.inf
         self.reach = 0.0
-        self.end = 0.0  # is not looked at
         self._estimate_sharpness(start)
 
     def step(self, point: Point) -> Step:
@@ -48,7 +47,7 @@ class RungeKutta4:
         for attempt in range(_MAX_REJECTIONS):
             self._gradients.require(4)
             length = min(length / 2, self._step_factor / abs(self.sharpness))
-            after = self._gradients.point(classical(self._gradients, point, length))
+            after = self._gradients.point(self._end(point, length))
             # Rounding may raise a loss that stands still; a step that is too long raises it by far more.
             falls = after.finite and after.loss <= point.loss * (1 + 1e-6)
             faster = attempt == 0 and not after.speed <= _FASTER * self._speed
@@ -86,11 +85,10 @@ class RungeKutta4:
         self.sharpness = -size if -estimate.smallest > largest else size
         self.largest_sharpness = max(self.largest_sharpness, estimate.value)
 
-
-def classical(gradients: Gradients, point: Point, length: float) -> Tensor:
-    """Return the weights, shape (P,), at the end of a step of classical Runge-Kutta: three gradients."""
-    w, k1 = point.weights, point.velocity
-    k2 = gradients.velocity(w + length / 2 * k1)
-    k3 = gradients.velocity(w + length / 2 * k2)
-    k4 = gradients.velocity(w + length * k3)
-    return w + length / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+    def _end(self, point: Point, h: float) -> Tensor:
+        velocity = self._gradients.velocity
+        w, k1 = point.weights, point.velocity
+        k2 = velocity(w + h / 2 * k1)
+        k3 = velocity(w + h / 2 * k2)
+        k4 = velocity(w + h * k3)
+        return w + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)

@@ -68,7 +68,7 @@ def preimages(target: Floats, eta: float) -> Floats:
 
         h(r) = 4 (1 + r/eta) - S^2 / (1 - r)^2 + D^2 / (1 + r)^2.
 
-    It has one root or three on each side of 1 and -1 and between them, five at most in all (:func:`_roots`). Where
+    It has one root or three on each side of 1 and -1 and between them, five at most in all (``_roots``). Where
     S or D is zero, roots lie at r = 1 or -1 in the limit, and s or d is what is found there.
 
     Where two roots are nearer to each other than float64 can tell, all are found in 200 digits; a double one is given

@@ -53,7 +53,7 @@ class Dual:
         """Return the minimum for each row of p and q, shape (n, d), from nu = 0; shape (n, r).
 
         Each Newton step is halved until f, which is convex, falls by a quarter of what its slope promises. Where that
-        does not end at the minimum, as from p and q that are tiny, :meth:`_from_a_floor` looks for it. Where p or q is
+        does not end at the minimum, as from p and q that are tiny, ``_from_a_floor`` looks for it. Where p or q is
         not finite nu stays zero, where f has no minimum it ends somewhere: a certificate has to tell.
         """
         finite = _finite(p, q)
