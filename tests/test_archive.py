@@ -6,12 +6,14 @@ import json
 import shutil
 import tarfile
 
+import numpy as np
 import pytest
 from project import BESIDE, commit_all, copy_project, make_checkout
 
 import archive
 from gfs import claims, configuration, files, yaml_files
-from gfs.claims import Claim
+from gfs.claims import Claim, printing
+from gfs.claims.claim import Estimate
 from gfs.errors import UserError
 
 RECORD = {
@@ -178,6 +180,21 @@ def test_claims_of_another_table_and_of_another_scale_are_refused(checkout):
             written()
     judge()
     assert written()
+
+
+def test_claims_that_measure_infinity_or_nothing_are_those_of_their_tables(checkout, monkeypatch):
+    diverged = Claim("diverged", "1", "x stays small", "<=", 1.0, 0.0, lambda of: float(of["x"].max()) * np.inf, "one")
+    empty = Claim("empty", "1", "x is one", "=", 1.0, 0.0, lambda of: float("nan"), "one")
+    loose = Claim("loose", "1", "x is one", "=", 1.0, 0.0, lambda of: [Estimate(1.0, np.inf)], "one")
+    monkeypatch.setattr("gfs.claims.CLAIMS", (diverged, empty, loose))
+    judge()
+    rows = json.loads((checkout / "results/claims.json").read_text())
+    assert [row["verdict"] for row in rows] == ["fails", "not attempted", "not attempted"]
+    assert [printing.measured(row) for row in rows] == ["inf", "", "1 ± inf"]
+    assert written()
+    files.write_json("results/claims.json", [rows[0] | {"measured": "-inf"}, *rows[1:]])
+    with pytest.raises(UserError, match=r"claims\.json is not what the tables"):
+        written()
 
 
 def test_damaged_tables_and_figures_of_other_tables_are_refused(checkout):

@@ -143,7 +143,7 @@ def measured(row: Row) -> str:
     >>> measured({"measured": 1.05024, "error": 0.0372, "verdict": "holds"})
     '1.05 ± 0.037'
     """
-    error = f" ± {row['error']:.2g}" if row["error"] else ""
+    error = f" ± {cell(row['error'], 2)}" if row["error"] else ""
     return cell(row["measured"], 6 if row["verdict"] == "fails" else 4) + error
 
 
