@@ -72,7 +72,8 @@ def test_every_table_is_what_was_written_and_all_are_small():
         if path.parent.name != "figures":  # which are drawn anew
             files.check(path)
     kept = [path for path in tables if path.parent.name != "figures"]
-    assert sum(path.stat().st_size for path in kept) < 12e6
+    # Two of these are the trajectory of Zhu et al. with 150,000 iterates.
+    assert sum(path.stat().st_size for path in kept) < 14e6
 
 
 @pytest.mark.parametrize(("factor", "code"), [(1.0, 0), (1.01, 1)])
