@@ -10,7 +10,7 @@ REFERENCE := results/reference
 TABLES ?= results/tables
 # For `make claims`: whose.
 CLAIMS ?= results/claims.json
-SPEED := scalar_speed regression_speed network_speed
+SPEED := scalar_speed regression_speed network_speed coverage
 
 .PHONY: figures report claims agreement reference-figures reference-collect resume install test test-faults test-cluster \
 	lint benchmark archive redraw deviations environment clean
@@ -92,7 +92,7 @@ docs: .venv/docs
 # Speed, side by side in one run. Leave the machine alone meanwhile.
 benchmark: install
 	$(SNAKEMAKE) --cores $(CORES) --forcerun $(SPEED) -- $(SPEED)
-	@cat results/speed/scalar.md results/speed/regression.md results/speed/networks.md
+	@cat results/speed/scalar.md results/speed/regression.md results/speed/networks.md results/speed/coverage.md
 
 # What would be deposited, as one file in archive/; for other results than the default ones
 # `make archive ARGS="--configfile config/paper.yaml"`.

@@ -261,7 +261,8 @@ def test_the_stopping_error_of_a_flow_that_starts_near_its_end(below):
     exact = float(scalar.gfs_sharpness(start.numpy()))
     near = flow.gradient_flow_solution(scalar_loss, start, loss_tolerance=below, tolerance=1e-6).parameters
     found = flow.gfs_sharpness(scalar_loss, near, loss_tolerance=1e-3, tolerance=1e-6)
-    assert found.stopping_error == pytest.approx(abs(found.value - exact), rel=0.1)
+    # Nearly all of it is seen, and told with a margin of a twentieth.
+    assert found.stopping_error == pytest.approx(1.05 * abs(found.value - exact), rel=0.02)
 
 
 @pytest.mark.parametrize("method", ["rk4", "rkc"])

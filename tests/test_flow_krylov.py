@@ -186,7 +186,8 @@ def test_linear_steps_lead_to_the_same_place_for_less(trained_network):
     exact = flow.gradient_flow_solution(
         loss, start, tolerance=1e-6, linear_steps=False, estimate_error=False
     ).parameters
-    assert with_them.hessian_vector_products > 0 == without.hessian_vector_products
+    # One is for the curvature at the start.
+    assert with_them.hessian_vector_products > 1 == without.hessian_vector_products
     work = with_them.gradient_evaluations + with_them.hessian_vector_products
     assert work < 0.8 * without.gradient_evaluations
     for found in (with_them, without):
@@ -213,10 +214,10 @@ def test_the_budget_holds_for_products_too(trained_network):
     loss, start = trained_network
     whole = flow.gradient_flow_solution(loss, start, estimate_error=False)
     budget = whole.gradient_evaluations + whole.hessian_vector_products
-    for less in (1, 10, 40):
+    for less in (1, 10, 40, budget // 2):
         found = flow.gradient_flow_solution(loss, start, estimate_error=False, max_gradients=budget - less)
-        assert found.status == "budget"
         assert found.gradient_evaluations + found.hessian_vector_products <= budget - less
+    assert found.status == "budget"
     assert flow.gradient_flow_solution(loss, start, estimate_error=False, max_gradients=budget).converged
 
 
@@ -330,7 +331,8 @@ def test_a_loss_without_second_derivatives_takes_no_linear_steps():
     start = torch.ones(2, dtype=torch.float64)
     found = flow.gradient_flow_solution(lambda w: (scales * Straight.apply(w)).sum(), start)
     assert found.converged
-    assert found.hessian_vector_products <= 1
+    # One for the curvature at the start, also of the coarser flow, and one to see whether linear steps are possible.
+    assert found.hessian_vector_products <= 3
     assert float(found.parameters[1]) == pytest.approx(math.sqrt(2e-5), rel=1e-3)
 
 
@@ -340,9 +342,13 @@ def test_at_kinks_no_linear_steps_are_taken():
     loss, start = networks.flat_loss(networks.fully_connected(64, 10, activation="relu"), inputs, targets)
     for _ in range(200):
         start = start - 0.05 * flow.loss_and_gradient(loss, start)[1]
-    found = flow.gradient_flow_solution(loss, start, tolerance=1e-2, loss_tolerance=1e-4, estimate_error=False)
+    options = {"tolerance": 1e-2, "loss_tolerance": 1e-4, "estimate_error": False}
+    found = flow.gradient_flow_solution(loss, start, **options)
+    other = flow.gradient_flow_solution(loss, start, linear_steps=False, **options)
     assert found.converged
-    assert found.hessian_vector_products == 1  # by which the kinks are found
+    # The same flow but for the product by which the kinks are found; others look at the curvature.
+    assert torch.equal(found.parameters, other.parameters)
+    assert found.hessian_vector_products <= other.hessian_vector_products + 1
 
 
 @pytest.mark.parametrize("slowest", [1e-2, 0.1, 1.0])

@@ -73,7 +73,7 @@ DEVIATIONS = (
     Deviation(
         "error of the GFS sharpness of networks",
         "none is given",
-        "estimated at each point, from a second, coarser flow, from an earlier end and from the eigenvalue's residual; "
+        "estimated at each point, from two coarser flows, from the flow's way on and from the eigenvalue's residual; "
         "the claims on networks and the bands of the figures use it.",
         ("workflow/gfs/flow/sharpness.py",),
     ),

@@ -21,6 +21,7 @@ from torch import Tensor
 from gfs.arguments import require_weights
 from gfs.curvature import Loss
 from gfs.errors import LossError
+from gfs.graph import made_of
 
 # The point is moved by this share of a typical weight, or by less where the loss is not finite there.
 _MOVES = (1e-2, 1e-4, 1e-6)
@@ -37,14 +38,6 @@ _PRODUCT_SHARE = {torch.float64: 1e-3, torch.float32: 2e-2}
 _ROUNDING = 100
 # Calls after which a loss that draws random numbers is taken to ignore them.
 _CALLS = 10
-
-# Nodes of autograd's graph where the gradient jumps; the digit at the end of their names differs between versions.
-_KINKS = (
-    "Relu", "LeakyRelu", "Rrelu", "PreluKernel", "Hardtanh", "Hardsigmoid", "Hardswish", "Hardshrink", "Softshrink",
-    "Threshold", "Clamp", "Abs", "Maximum", "Minimum", "Max", "Min", "Amax", "Amin", "Aminmax", "Fmax", "Fmin",
-    "MaxPool", "AdaptiveMaxPool", "FractionalMaxPool", "MkldnnMaxPool", "Where", "Sort", "Topk", "Kthvalue", "Median",
-    "Sign", "LinalgVectorNorm", "Norm", "L1Loss", "HingeEmbeddingLoss", "MarginRankingLoss", "Elu", "Celu", "Selu",
-)  # fmt: skip
 
 
 def check_loss(
@@ -174,7 +167,7 @@ def _generators(point: Tensor) -> list[Any]:
 
 def _compared(loss: Loss, point: Tensor, seed: int) -> _Comparison:
     """Hold the derivatives at ``point`` against differences."""
-    value, gradient, product, made_of = _second_order(loss, point)
+    value, gradient, product, of = _second_order(loss, point)
     directions = [_direction(point, seed + 1), _direction(point, seed + 2)]
     v, u = (direction / _norm(direction) for direction in directions)
     middle = _Sample(value, gradient, product(v))
@@ -189,13 +182,13 @@ def _compared(loss: Loss, point: Tensor, seed: int) -> _Comparison:
         if "gradient along u" in open_questions and _values_agree(loss, point, u, length, middle):
             open_questions.remove("gradient along u")
         # In float32 a shorter step crosses as many kinks for its length.
-        if not open_questions or (open_questions == {"product"} and made_of[0] and point.dtype != torch.float64):
+        if not open_questions or (open_questions == {"product"} and of[0] and point.dtype != torch.float64):
             break
     if open_questions - {"product"}:
-        return _Comparison("gradient", *made_of)
+        return _Comparison("gradient", *of)
     if open_questions or not _symmetric(point, middle.product, other, u, v):
-        return _Comparison("product", *made_of)
-    return _Comparison(None, *made_of)
+        return _Comparison("product", *of)
+    return _Comparison(None, *of)
 
 
 @dataclass(frozen=True)
@@ -252,8 +245,8 @@ def _second_order(
     """Return value, gradient, Hessian-vector product, and whether the graph has kinks and which functions of others."""
     at = point.clone().requires_grad_(True)
     value = _evaluated(loss, at)
-    made_of = _made_of(value)
-    gradient = _differentiated(lambda: torch.autograd.grad(value, at, create_graph=True)[0], "gradient", made_of[1])
+    of = made_of(value)
+    gradient = _differentiated(lambda: torch.autograd.grad(value, at, create_graph=True)[0], "gradient", of[1])
 
     def product(vector: Tensor) -> Tensor:
         if not gradient.requires_grad:
@@ -261,10 +254,10 @@ def _second_order(
         return _differentiated(
             lambda: torch.autograd.grad(gradient, at, vector, retain_graph=True, materialize_grads=True)[0],
             "second derivative",
-            made_of[1],
+            of[1],
         ).detach()
 
-    return float(value.detach()), gradient.detach(), product, made_of
+    return float(value.detach()), gradient.detach(), product, of
 
 
 def _first_order(loss: Loss, point: Tensor) -> tuple[float, Tensor]:
@@ -298,23 +291,6 @@ def _differentiated(derive: Callable[[], Tensor], what: str, functions: tuple[st
         said = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         named = f" (in {', '.join(functions)}?)" if functions else ""
         raise LossError(f"the loss has no {what}{named}: {said}", what) from error
-
-
-def _made_of(value: Tensor) -> tuple[bool, tuple[str, ...]]:
-    """Return whether the graph of ``value`` has kinks, and its autograd functions that are not torch's own."""
-    kinks, functions = False, set()
-    left, seen = [value.grad_fn], set()
-    while left:
-        node = left.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        name = type(node).__name__
-        if isinstance(node, torch.autograd.function.BackwardCFunction) or name == "CppFunction":
-            functions.add(node.name().removesuffix("Backward"))
-        kinks = kinks or any(name.startswith(kink) and "Backward" in name for kink in _KINKS)
-        left += [following for following, _ in node.next_functions]
-    return kinks, tuple(sorted(functions))
 
 
 # In float64 and scaled, so that neither a sum over many weights nor the square of a small number is lost.

@@ -56,6 +56,22 @@ rule network_speed:
         "../scripts/network_speed.py"
 
 
+rule coverage:
+    output:
+        page=f"{RESULTS}/speed/coverage.md",
+        table=f"{RESULTS}/speed/coverage.parquet",
+        provenance=f"{RESULTS}/speed/coverage.json",
+    log:
+        f"{LOGS}/coverage.log",
+    benchmark:
+        f"{BENCHMARKS}/coverage.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    script:
+        "../scripts/coverage.py"
+
+
 # Beside Snakemake, and so without resources of its own.
 localrules:
     resources,

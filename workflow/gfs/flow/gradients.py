@@ -15,9 +15,11 @@ from gfs.precision import exact
 
 Failure = Literal["budget", "not finite", "negative loss", "negative curvature", "stationary", "unstable"]
 
-# Points this far apart, relative to the weights' norm, give a Hessian-vector product to some three digits in float32,
-# and one that is averaged over the kinks of hardtanh and ReLU that a step crosses too.
+# Points this far apart, relative to the scale of the weights that move, give a Hessian-vector product to some three
+# digits in float32, and one that is averaged over the kinks of hardtanh and ReLU that a step crosses too.
 _DIFFERENCE = 1e-4
+# ... and no nearer than so many roundings of the weights.
+_ROUNDINGS = 100
 
 
 class FlowEnded(Exception):  # noqa: N818 - not an error: a status that the result carries
@@ -116,9 +118,13 @@ class Gradients:
 
         return counted
 
-    def curvature_along(self, point: Point, direction: Tensor) -> Tensor:
-        """Return the Hessian times a unit vector, from the difference of two gradients: one more of them."""
-        distance = _DIFFERENCE * (float(point.weights.norm()) or 1.0)
+    def curvature_along(self, point: Point, direction: Tensor, scale: float) -> Tensor:
+        """Return the Hessian times a unit vector, from the difference of two gradients: one more of them.
+
+        ``scale`` is the length that is the unit of their distance (:class:`gfs.flow.scale.Scale`).
+        """
+        rounding = _ROUNDINGS * torch.finfo(point.weights.dtype).eps * float(point.weights.norm())
+        distance = max(_DIFFERENCE * scale, rounding) or 1.0
         return (point.velocity - self.velocity(point.weights.add(direction, alpha=distance))).div_(distance)
 
 

@@ -35,6 +35,7 @@ class RungeKutta4:
         self.sharpness = math.nan
         self.largest_sharpness = -math.inf
         self.reach = 0.0
+        self.end = 0.0  # is not looked at
         self._estimate_sharpness(start)
 
     def step(self, point: Point) -> Step:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import pairwise
 from typing import Literal, Protocol
 
 import torch
@@ -21,8 +23,10 @@ from gfs.curvature import Loss
 from gfs.flow.gradients import Failure, FlowEnded, Gradients, Point
 from gfs.flow.rk4 import RungeKutta4
 from gfs.flow.rkc import RungeKuttaChebyshev
+from gfs.flow.scale import Scale
 from gfs.flow.step import Step
 from gfs.flow.tail import ChebyshevKrylov
+from gfs.lanczos import Lanczos, half_random
 from gfs.precision import exact
 from gfs.progress import Report
 
@@ -31,8 +35,29 @@ Status = Literal["converged"] | Failure
 
 # Where the loss would not fall by its own size in so many steps of 1/sharpness, it does not get there.
 _PATIENCE = 1e9
-# How much coarser the flow is that the error is estimated by, in the tolerance of rkc and the step of rk4.
-_COARSER = {"rkc": 10.0, "rk4": 1.5}
+# ... unless the flow leaves a saddle: negative curvature beyond rounding, relative to the largest, how it is looked
+# for, and how many times the gradient may have to grow by a factor of e before its part along it shows.
+_NO_ESCAPE = 1e-3
+_ESCAPE_PRODUCTS = 20
+_LOGARITHMS = 20.0
+# The ratio of the losses by which the end of a flow is judged: at 16, 4 and 1 times the tolerance, and below it.
+NEAR = 4.0
+# Times in which the loss falls by that factor that grow by less than this share of what they did may lead below zero.
+_SLOWER = 0.97
+# A flow of which that holds below its end as well is followed to its end's loss over this: a step leads across zero.
+_FAR_BELOW = 100.0
+# How far a flow is followed on at most to see what is still to come, in such factors; what two of them may cost, in
+# units of what led to the end, what more of them may, and what does not matter.
+_LEVELS_BEYOND = 7
+_WAY_ON = 0.5
+_CHEAP_WAY_ON = 0.2
+_FEW = 150
+# Losses below this are not followed: squares of what is left of the gradient have no digits any more.
+_LEAST = 1e-290
+# How much coarser the flows are that the error is estimated by, in the tolerance of rkc and the step of rk4.
+_COARSER = {"rkc": (3.0, 10.0), "rk4": (1.5, 2.0)}
+# The powers of these that errors are proportional to: second order with steps chosen by the local error, and fourth.
+_ORDER = {"rkc": 2 / 3, "rk4": 4.0}
 # The step, in units of 1/sharpness, up to which RK4 is stable, and the largest of a coarser flow.
 _STABLE = 2.78
 _LARGEST_STEP_FACTOR = 2.5
@@ -60,9 +85,9 @@ class FlowSolution:
         sharpness: the largest curvature met on the way.
         reach: the integral of that curvature over the flow's length; ``sqrt(reach / 2)`` gradients are the least that
             an explicit method needs which knows nothing of the spectrum but its end.
-        error_estimate: distance of ``parameters`` to those of a coarser flow from the same start, which is several
-            times their error where the flow is smooth; NaN where it was not asked for or either did not converge.
-        coarser: the parameters of that flow.
+        error_estimate: distance of the weights to those of a coarser flow from the same start at the same loss, which
+            is several times their error where the flow is smooth; NaN where it was not asked for or either did not get
+            there. The loss is the tolerance; in :func:`gfs.flow.gfs_sharpness` it is 16 times that.
         passed: where the flow passed each loss of ``passing``; of a flow that starts below one, its start.
     """
 
@@ -76,18 +101,28 @@ class FlowSolution:
     sharpness: float
     reach: float
     error_estimate: float
-    coarser: Tensor | None = field(repr=False)
     passed: tuple[Tensor, ...] = field(repr=False)
 
     @property
     def converged(self) -> bool:
         return self.status == "converged"
 
+    def beside(self, other: Flow, level: float, weights: Tensor) -> FlowSolution:
+        """Return the solution with what another flow says of its error, and cost, where it was at ``weights``, (P,)."""
+        passed = other.passed.get(level)
+        return replace(
+            self,
+            gradient_evaluations=self.gradient_evaluations + other.gradients.count,
+            hessian_vector_products=self.hessian_vector_products + other.gradients.products,
+            error_estimate=float((passed.weights - weights).norm()) if passed else math.nan,
+        )
+
 
 class Integrator(Protocol):
-    """What the loop asks of a method; ``reach`` is as in :class:`FlowSolution`."""
+    """What the loop asks of a method; ``reach`` is as in :class:`FlowSolution`, ``end`` the loss to be followed to."""
 
     reach: float
+    end: float
 
     @property
     def sharpness(self) -> float:
@@ -132,16 +167,16 @@ def gradient_flow_solution(
         method: ``"rkc"``, second-order Runge-Kutta-Chebyshev with steps chosen by their error, in the flow's tail
             exponential steps, or ``"rk4"``, the paper's, with steps proportional to 1/sharpness.
         loss_tolerance: the loss at which the flow is left. A flow that starts below it ends where it starts.
-        tolerance: rkc: the local error of a step, relative to the norm of the weights.
+        tolerance: rkc: the local error of a step, relative to the norm of the weights that move
+            (:class:`gfs.flow.scale.Scale`).
         step_factor: rk4: the step in units of 1/sharpness; stable up to 2.78, accurate to a percent or so up to 1.
         sharpness_every: rk4: steps between sharpness estimates.
         linear_steps: rkc: where the flow is nearly linear, exponential steps in a Krylov space
             (:mod:`gfs.flow.krylov`), if they lead further for the same work.
         max_gradients: gradient evaluations and Hessian-vector products after which the flow is given up (status
             ``budget``).
-        estimate_error: follow a second flow, ten times the tolerance and no linear steps, or 1.5 times the step, to
-            compare with. It costs some two thirds more, where linear steps pay some twice as much, which
-            ``max_gradients`` does not bound.
+        estimate_error: follow a second flow, with ten times the tolerance and no linear steps, or twice the
+            step, to compare with. ``max_gradients`` does not bound what that costs.
         passing: losses above ``loss_tolerance`` at which the flow's point is wanted as well.
         seed: rk4: of the Lanczos start vector.
         report: called after each step with the gradient evaluations, the loss, and the share of the way that is done,
@@ -162,131 +197,285 @@ def gradient_flow_solution(
     >>> gradient_flow_solution(lambda w: w.square().sum() + 1, w).status  # a loss that stays above the tolerance
     'stationary'
     """
-    if method not in _COARSER:
-        raise ValueError(f"unknown flow method {method!r}; choose one of {', '.join(map(repr, _COARSER))}")
-    require_weights(parameters=parameters)
-    require_positive(loss_tolerance=loss_tolerance, tolerance=tolerance, step_factor=step_factor)
-    require_counts(sharpness_every=sharpness_every, max_gradients=max_gradients)
-    require_flags(linear_steps=linear_steps, estimate_error=estimate_error)
-    if step_factor > _STABLE:
-        raise ValueError(f"step_factor must be at most {_STABLE}, where RK4 is stable, found {step_factor!r}")
+    require_flags(estimate_error=estimate_error)
+    flows = Flows(
+        loss, parameters, method=method, loss_tolerance=loss_tolerance, tolerance=tolerance, step_factor=step_factor,
+        sharpness_every=sharpness_every, max_gradients=max_gradients, linear_steps=linear_steps, seed=seed,
+    )  # fmt: skip
     if any(not level > loss_tolerance for level in passing):
         raise ValueError(f"passing must be above loss_tolerance, {loss_tolerance!r}, found {list(passing)!r}")
-
-    def integrator(scale: float) -> MakeIntegrator:
-        if method == "rkc":
-            return lambda gradients, point: chebyshev(gradients, point, scale)
-        factor = step_factor * (scale if step_factor * scale <= _LARGEST_STEP_FACTOR else 1 / scale)
-        return lambda gradients, point: RungeKutta4(gradients, point, factor, sharpness_every, seed)
-
-    def chebyshev(gradients: Gradients, point: Point, scale: float) -> Integrator:
-        steps = RungeKuttaChebyshev(gradients, point, tolerance, scale)
-        # Where both flows took linear steps they could err alike.
-        return ChebyshevKrylov(gradients, steps, tolerance, loss_tolerance) if linear_steps and scale == 1 else steps
-
-    start = parameters.detach().clone()
-    levels = [*sorted(passing, reverse=True), loss_tolerance]
-    solution = _follow(Gradients(loss, max_gradients), start, integrator(1.0), levels, report)
+    flow = flows.start(report=report)
+    flow.follow_to_end(loss_tolerance, passing)
+    solution = flow.solution(loss_tolerance, sorted(passing, reverse=True))
     if not (estimate_error and solution.converged):
         return solution
-    other = _follow(Gradients(loss, max_gradients), start, integrator(_COARSER[method]), [loss_tolerance], None)
-    return replace(
-        solution,
-        gradient_evaluations=solution.gradient_evaluations + other.gradient_evaluations,
-        hessian_vector_products=solution.hessian_vector_products + other.hessian_vector_products,
-        error_estimate=float((other.parameters - solution.parameters).norm()) if other.converged else math.nan,
-        coarser=other.parameters if other.converged else None,
-    )
+    other = flows.start(flows.coarser[-1], linear_steps=False)  # on a quadratic loss both would be exact
+    other.follow([loss_tolerance])
+    return solution.beside(other, loss_tolerance, solution.parameters)
 
 
-@dataclass
-class _Way:
-    """How far a flow has come."""
+class Flows:
+    """Flows from one start by one method, finer and coarser; the arguments are :func:`gradient_flow_solution`'s."""
+
+    def __init__(
+        self,
+        loss: Loss,
+        parameters: Tensor,
+        *,
+        method: Method = "rkc",
+        loss_tolerance: float = 1e-5,
+        tolerance: float = 1e-3,
+        step_factor: float = 1.0,
+        sharpness_every: int = 50,
+        max_gradients: int = 1_000_000,
+        linear_steps: bool = True,
+        seed: int = 0,
+    ) -> None:
+        if method not in _COARSER:
+            raise ValueError(f"unknown flow method {method!r}; choose one of {', '.join(map(repr, _COARSER))}")
+        require_weights(parameters=parameters)
+        require_positive(loss_tolerance=loss_tolerance, tolerance=tolerance, step_factor=step_factor)
+        require_counts(sharpness_every=sharpness_every, max_gradients=max_gradients)
+        require_flags(linear_steps=linear_steps)
+        if step_factor > _STABLE:
+            raise ValueError(f"step_factor must be at most {_STABLE}, where RK4 is stable, found {step_factor!r}")
+        self.end = loss_tolerance
+        self._loss = loss
+        self._start = parameters.detach().clone()
+        self._method = method
+        self._tolerance = tolerance
+        self._step_factor = step_factor
+        self._sharpness_every = sharpness_every
+        self._max_gradients = max_gradients
+        self._linear_steps = linear_steps
+        self._seed = seed
+
+    def start(self, scale: float = 1.0, report: Report | None = None, *, linear_steps: bool = True) -> Flow:
+        """Return a flow to be followed, so many times as coarse: in the tolerance of rkc, in the step of rk4."""
+        make = self._integrator(scale, linear_steps and self._linear_steps)
+        return Flow(Gradients(self._loss, self._max_gradients), self._start, make, report)
+
+    @property
+    def coarser(self) -> tuple[float, float]:
+        """How many times as coarse the flows are that the error is estimated by; finer where RK4 cannot be coarser."""
+        one, two = _COARSER[self._method]
+        coarse = self._method == "rkc" or self._step_factor * two <= _LARGEST_STEP_FACTOR
+        return (one, two) if coarse else (1 / one, 1 / two)
+
+    @property
+    def order(self) -> float:
+        """The power of the tolerance of rkc, or of rk4's step, that errors are proportional to."""
+        return _ORDER[self._method]
+
+    def _integrator(self, scale: float, linear_steps: bool) -> MakeIntegrator:
+        if self._method == "rkc":
+            return lambda gradients, point: self._chebyshev(gradients, point, scale, linear_steps)
+        factor = self._step_factor * scale
+        return lambda gradients, point: RungeKutta4(gradients, point, factor, self._sharpness_every, self._seed)
+
+    def _chebyshev(self, gradients: Gradients, point: Point, scale: float, linear_steps: bool) -> Integrator:
+        steps = RungeKuttaChebyshev(gradients, point, self._tolerance, scale)
+        return ChebyshevKrylov(gradients, steps, self._tolerance * scale, self.end) if linear_steps else steps
+
+
+@dataclass(frozen=True)
+class Passed:
+    """Where a flow passed a loss: the weights, shape (P,), the loss and the flow's time there."""
 
     weights: Tensor
-    loss: float = math.nan
-    time: float = 0.0
-    steps: int = 0
-    passed: list[Tensor] = field(default_factory=list)
-    integrator: Integrator | None = None
+    loss: float
+    time: float
 
 
-def _follow(
-    gradients: Gradients, start: Tensor, make: MakeIntegrator, levels: Sequence[float], report: Report | None
-) -> FlowSolution:
-    """Follow one flow past the losses ``levels``, which fall, to the last of them."""
-    way = _Way(start)
-    status: Status = "converged"
-    try:
-        _advance(way, gradients, make, levels, report)
-    except FlowEnded as stopped:
-        status = stopped.status
-    integrator = way.integrator
-    return FlowSolution(
-        parameters=way.weights,
-        loss=way.loss,
-        time=way.time,
-        gradient_evaluations=gradients.count,
-        hessian_vector_products=gradients.products,
-        steps=way.steps,
-        status=status,
-        sharpness=integrator.largest_sharpness if integrator else math.nan,
-        reach=integrator.reach if integrator else 0.0,
-        error_estimate=math.nan,
-        coarser=None,
-        passed=tuple(way.passed[:-1]),
-    )
+class Flow:
+    """A flow that can be followed from one loss to the next.
 
+    Attributes:
+        gradients: of the loss, counted.
+        status: of the flow as far as it was followed.
+        passed: where it passed each loss that was asked for.
+        began: the loss at the start.
+        last: where it is; below the last loss that it passed.
+    """
 
-def _advance(
-    way: _Way, gradients: Gradients, make: MakeIntegrator, levels: Sequence[float], report: Report | None
-) -> None:
-    point = gradients.point(way.weights)
-    way.loss = point.loss
-    if not point.finite:
-        raise FlowEnded("not finite")
-    _require_positive(point)
-    way.passed += [point.weights for level in levels if point.loss <= level]
-    if len(way.passed) == len(levels):
-        return
-    if point.speed == 0:
-        raise FlowEnded("stationary")
-    way.integrator = integrator = make(gradients, point)
-    logarithm = math.log(point.loss / levels[-1])
-    while len(way.passed) < len(levels):
-        step = integrator.step(point)
-        point, way.time, way.steps = step.after, way.time + step.length, way.steps + 1
-        way.weights, way.loss = point.weights, point.loss
+    def __init__(self, gradients: Gradients, start: Tensor, make: MakeIntegrator, report: Report | None) -> None:
+        self.gradients = gradients
+        self.status: Status = "converged"
+        self.passed: dict[float, Passed] = {}
+        self.last = Passed(start, math.nan, 0.0)
+        self.steps = 0
+        self._make = make
+        self._report = report
+        self._integrator: Integrator | None = None
+        self._point: Point | None = None
+        self.began = math.nan
+        self._scale: Scale | None = None
+        self._leave_by: float | None = None  # the time by which a saddle has to be left
+
+    def follow(self, levels: Sequence[float], further: Sequence[float] = ()) -> bool:
+        """Follow the flow past the losses ``levels``, which fall, and return whether it got to the last.
+
+        Those of ``further``, below them, are noted if the last step passes them: later it is gone.
+        """
+        try:
+            self._advance(levels, further)
+            self.status = "converged"
+        except FlowEnded as stopped:
+            self.status = stopped.status
+        return self.status == "converged"
+
+    def follow_to_end(self, tolerance: float, passing: Sequence[float] = ()) -> None:
+        """Follow the flow to the loss ``tolerance`` and, where that may fall below zero, until it is seen whether.
+
+        The loss of a flow that ends at zero falls by the same factor in times that grow steadily: it is a sum of
+        exponentials, or a power. Where they grow less than before, or are not known, the flow is followed further.
+        """
+        near = [NEAR**power * tolerance for power in (3, 2, 1, 0)]
+        beyond = _beyond(tolerance)
+        if not self.follow(sorted({*passing, *near}, reverse=True), beyond) or not self.steps:
+            return
+        if self.began > near[0] and not self._falls_faster(near):
+            return
+        first = [tolerance, *beyond[:2]]
+        if self.follow(first, beyond[2:]) and len(first) == 3 and self._falls_faster(first):
+            self.follow([first[-1] / _FAR_BELOW], beyond[2:])
+        self._forget_what_is_beyond()
+
+    def follow_on(self, loss: float, needed: int) -> tuple[list[float], Status]:
+        """Follow the flow from its end, at ``loss``, past a quarter of that, a sixteenth and so on.
+
+        So many as are ``needed`` may cost what the budget allows. Two may cost half of what led to the end, and more
+        of them no more than a few per cent. Of the flow itself no status changes but to ``negative loss``.
+
+        Returns:
+            the losses that it passed, and the status of the flow there.
+        """
+        beyond = _beyond(loss)
+        work, budget = self.gradients.work, self.gradients.budget
+        try:
+            for count, level in enumerate(beyond):
+                if count >= needed:
+                    share = _WAY_ON if count < 2 else _CHEAP_WAY_ON
+                    self.gradients.budget = min(budget, work + max(int(share * work), _FEW))
+                if not self.follow([level], beyond[count + 1 :]):
+                    break
+        finally:
+            self.gradients.budget = budget
+        status = self._forget_what_is_beyond()
+        return [level for level in beyond if level in self.passed], status
+
+    def _forget_what_is_beyond(self) -> Status:
+        beyond = self.status
+        if beyond != "negative loss":
+            self.status = "converged"
+        return beyond
+
+    def _falls_faster(self, levels: Sequence[float]) -> bool:
+        """Whether the times between four losses grow less than they did, or those between three do not grow."""
+        times = [later - earlier for earlier, later in pairwise(self.passed[level].time for level in levels)]
+        before = 1.0 if len(times) == 2 else max(times[1] / times[0], 1.0) if times[0] > 0 else math.inf
+        return times[-1] < _SLOWER * before * times[-2]
+
+    def solution(self, tolerance: float, passing: Sequence[float] = ()) -> FlowSolution:
+        """Return what is known of the flow's end at the loss ``tolerance``."""
+        end = self.passed[tolerance] if self.status == "converged" else self.last
+        integrator = self._integrator
+        return FlowSolution(
+            parameters=end.weights,
+            loss=end.loss,
+            time=end.time,
+            gradient_evaluations=self.gradients.count,
+            hessian_vector_products=self.gradients.products,
+            steps=self.steps,
+            status=self.status,
+            sharpness=integrator.largest_sharpness if integrator else math.nan,
+            reach=integrator.reach if integrator else 0.0,
+            error_estimate=math.nan,
+            passed=tuple(self.passed[level].weights for level in passing if level in self.passed),
+        )
+
+    def _advance(self, levels: Sequence[float], further: Sequence[float] = ()) -> None:
+        point = self._point or self._begin()
+        if not self.steps:
+            self.passed |= {level: self.last for level in levels if point.loss <= level}
+        left = sorted({level for level in (*levels, *further) if level < point.loss}, reverse=True)
+        while point.loss > levels[-1]:
+            if point.speed == 0:
+                raise FlowEnded("stationary")
+            if self._integrator is None:
+                self._integrator, self._scale = self._make(self.gradients, point), Scale(point)
+            self._integrator.end = levels[-1]
+            if self.steps and not self._moves(point, self._integrator):
+                raise FlowEnded("stationary")
+            step = self._integrator.step(point)
+            self._point = point = step.after
+            began = self.last.time
+            self.last = Passed(point.weights, point.loss, began + step.length)
+            self.steps += 1
+            _require_positive(point)
+            while left and point.loss <= left[0]:
+                share, weights, loss = _where(self.gradients.loss, step, left[0])
+                self.passed[left.pop(0)] = Passed(weights, loss, began + share * step.length)
+            del step  # a linear one holds much memory, and the next is made beside it
+            if point.speed > 0:
+                self._integrator.arrive(point)
+            self._tell(point, levels[-1])
+        if self._integrator and self._integrator.sharpness <= 0:
+            raise FlowEnded("negative curvature")
+
+    def _begin(self) -> Point:
+        self._point = point = self.gradients.point(self.last.weights)
+        self.last = Passed(point.weights, point.loss, 0.0)
+        self.began = point.loss
+        if not point.finite:
+            raise FlowEnded("not finite")
         _require_positive(point)
-        for level in levels[len(way.passed) :]:
-            if point.loss > level:
-                break
-            share, weights, loss = _where(gradients.loss, step, level)
-            way.passed.append(weights)
-        arrived = len(way.passed) == len(levels)
-        if arrived:
-            end = weights, loss, way.time - (1 - share) * step.length
-        del step  # a linear one holds much memory, and the next is made beside it
-        if point.speed > 0:
-            integrator.arrive(point)
-        if report:
-            left = math.log(max(point.loss, levels[-1]) / levels[-1]) / logarithm
-            report(gradients.count, point.loss, max(1 - left, 0.0))
-        if not arrived:
-            _require_motion(point, integrator.sharpness)
-    if integrator.sharpness <= 0:
-        raise FlowEnded("negative curvature")
-    way.weights, way.loss, way.time = end
+        return point
+
+    def _tell(self, point: Point, end: float) -> None:
+        if self._report:
+            left = math.log(max(point.loss, end) / end) / math.log(self.began / end)
+            self._report(self.gradients.count, point.loss, max(1 - left, 0.0))
+
+    def _moves(self, point: Point, integrator: Integrator) -> bool:
+        """Whether the flow can still get to a loss of zero: the gradient has not vanished, or leads out of a saddle.
+
+        To leave a saddle takes the time in which its negative curvature makes the gradient grow.
+        """
+        size = abs(integrator.sharpness)
+        if point.loss * size <= _PATIENCE * point.speed**2:
+            self._leave_by = None
+            return True
+        if self._leave_by is None:
+            growth = self._escape(point)
+            if growth <= _NO_ESCAPE * size:
+                return False
+            short = math.log(point.loss * size / point.speed**2) / 2
+            self._leave_by = self.last.time + (short + _LOGARITHMS) / growth
+        return self.last.time <= self._leave_by
+
+    def _escape(self, point: Point) -> float:
+        """Return the size of the most negative curvature that a few products find, 0 where there is none."""
+        assert self._scale is not None
+        scale = self._scale.at(point.weights)
+        product = partial(self.gradients.curvature_along, point, scale=scale)
+        space = Lanczos(product, half_random(point.velocity), min(_ESCAPE_PRODUCTS, point.weights.numel()))
+        try:
+            while not space.full:
+                space.extend()
+        except FloatingPointError:
+            raise FlowEnded("not finite") from None
+        return -min(float(space.values[0]), 0.0)
+
+
+def _beyond(loss: float) -> list[float]:
+    """Return the losses past which a flow that ended at ``loss`` may be followed."""
+    return [level for level in (loss / NEAR**power for power in range(1, _LEVELS_BEYOND + 1)) if level > _LEAST]
 
 
 def _require_positive(point: Point) -> None:
     if point.loss < 0:
         raise FlowEnded("negative loss")
-
-
-def _require_motion(point: Point, sharpness: float) -> None:
-    if point.speed == 0 or point.loss * sharpness > _PATIENCE * point.speed**2:
-        raise FlowEnded("stationary")
 
 
 @torch.no_grad()
@@ -298,7 +487,7 @@ def _where(loss: Loss, step: Step, level: float) -> tuple[float, Tensor, float]:
         value = step.before.loss if share == 0 else after.loss if share == 1 else _value(loss, step.weights(share))
         return math.log(max(value, min(1e-300, level / 2)) / level)
 
-    share = 1.0 if after.loss == level else brentq(excess, 0.0, 1.0, xtol=1e-12)
+    share = 1.0 if after.loss == level else brentq(excess, 0.0, 1.0, xtol=1e-9, rtol=1e-9)
     found = step.weights(share)
     reached = _value(loss, found)
     # Rounding can make the loss jump from one side to the other.

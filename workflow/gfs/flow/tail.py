@@ -69,7 +69,8 @@ class ChebyshevKrylov:
     Args:
         gradients: of the loss.
         chebyshev: the other steps.
-        tolerance: the local error of a step, relative to the norm of the weights.
+        tolerance: the local error of a step, relative to the scale of the weights that move
+            (:class:`gfs.flow.scale.Scale`).
         end: the loss at which the flow is left.
     """
 
@@ -77,7 +78,7 @@ class ChebyshevKrylov:
         self._gradients = gradients
         self._chebyshev = chebyshev
         self._tolerance = tolerance
-        self._end = end
+        self.end = end
         self._length = 0.0  # of the next linear step
         self._below = math.inf  # no linear step is tried at a higher loss
         self._change = math.inf  # of the curvature in the last step, relative
@@ -146,11 +147,13 @@ class ChebyshevKrylov:
     def _smooth(self, product: Product, point: Point) -> bool:
         direction = self._chebyshev.radius.direction
         exact = product(direction)
-        return float((self._gradients.curvature_along(point, direction) - exact).norm()) <= _KINKS * float(exact.norm())
+        scale = self._chebyshev.scale.at(point.weights)
+        difference = self._gradients.curvature_along(point, direction, scale) - exact
+        return float(difference.norm()) <= _KINKS * float(exact.norm())
 
     def _longest(self, flow: LinearFlow, point: Point, shortest: float) -> _Trial | None:
         """Return the longest step within the tolerance that a few trials, of one gradient each, find."""
-        allowed = self._tolerance * float(point.weights.norm())
+        allowed = self._tolerance * self._chebyshev.scale.at(point.weights)
         found: _Trial | None = None
         wanted, shortened = max(self._length, 2 * shortest), False
         for _ in range(_MOST_TRIALS):
@@ -177,7 +180,9 @@ class ChebyshevKrylov:
             time = -1 / smallest
         while flow.defect(time) > _DEFECT * allowed:
             time *= 0.8
-        least = max(0.7 * self._end, flow.loss(0.0) / _LARGEST_FALL)
+        least = max(0.7 * self.end, flow.loss(0.0) / _LARGEST_FALL)
+        if least <= self.end and flow.loss(time) < 0:
+            least = -0.3 * self.end  # a flow that leads below zero is followed there
         if flow.loss(time) < least:
             time *= float(brentq(lambda share: flow.loss(share * time) - least, 0.0, 1.0, xtol=1e-9, rtol=1e-3))
         # Where the model has come to its end, what is left of the time leads nowhere.

@@ -1,0 +1,24 @@
+"""Rule coverage: how often GFS sharpness values lie within their stated error."""
+
+import torch
+
+import _job
+from gfs import files, provenance
+from gfs.speed import coverage
+
+# No constant of the flow or of its errors was chosen by the cases of this one.
+SEED = 2
+
+
+def main(snakemake):
+    torch.set_num_threads(1)
+    record = provenance.recorder({"seed": SEED})
+    table = coverage.measure(SEED)
+    hardware = provenance.hardware()
+    machine = f"{hardware['processor']}, {hardware['cores']} cores, 1 used"
+    files.write_text(snakemake.output.page, coverage.markdown(table, SEED, machine))
+    files.write_table(snakemake.output.table, table, {**record(), "measured": coverage.comparison(table)})
+
+
+if "snakemake" in globals():
+    _job.run(main, snakemake)
