@@ -66,12 +66,33 @@ def outcome(config):
         configuration.check(config, SCHEMA)
     except ConfigurationError as error:
         return str(error)
+    assert_numbers(config)
     for name in config["experiments"]:
         for run in configuration.runs(config, name):
             assert configuration.run(config, name, run.name) == run
     for figure in config["figures"]:
         assert configuration.figure_experiments(config, figure)
     return ""
+
+
+def assert_numbers(config):
+    """What is accepted has a value everywhere, and no number that is none."""
+    for path in places(config):
+        value = parent_of(config, path)[path[-1]] if path else config
+        assert value is not None, path
+        assert not isinstance(value, float) or math.isfinite(value), path
+
+
+@pytest.mark.parametrize("value", [None, math.nan, math.inf])
+def test_what_should_not_have_been_accepted_is_seen(value, monkeypatch):
+    """The null control: a check that accepts everything."""
+    monkeypatch.chdir(ROOT)
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    assert outcome(copy.deepcopy(config)) == ""
+    monkeypatch.setattr(configuration, "check", lambda *_: None)
+    config["experiments"]["scalar-depth4"]["stop"]["loss"] = value
+    with pytest.raises(AssertionError):
+        outcome(config)
 
 
 @pytest.mark.parametrize("overlay", [None, "config/paper.yaml", "examples/own_model.yaml"])

@@ -8,13 +8,10 @@ import pytest
 import rocrate
 import yaml
 from project import ROOT
+from rocrate_validator import services
 
 import crate
 from gfs import files
-
-services = pytest.importorskip(
-    "rocrate_validator.services", reason="the RO-Crate validator is not installed: pip install roc-validator==0.13.0"
-)
 
 PROFILE = "ro-crate-1.3"
 CRATE = "https://w3id.org/ro/crate/1.3/context"

@@ -12,7 +12,8 @@ import yaml
 from project import TINY
 from torch import nn
 
-from gfs import checkpoints, files, models, plugins, provenance, runs
+from gfs import checkpoints, configuration, files, models, plugins, provenance, runs, stages
+from gfs.alone import clock, comparison, work
 from gfs.errors import UserError
 
 
@@ -187,6 +188,34 @@ def test_what_a_factory_draws_elsewhere_is_kept_with_the_checkpoints(tmp_path, d
     weights = files.read_tensors(written[1])["weights"]
     np.testing.assert_array_equal(same.losses(weights), trajectory["loss"][[10]])
     runs.gfs_table(same, written[:1], trajectory)
+
+
+def test_what_a_device_is_compared_with_has_what_a_factory_drew(tmp_path, draws):
+    """Random features from a source that gives others each time; in float64 too they are those of the run."""
+    arrays = tmp_path / "data/own.safetensors"
+    files.write_tensors(arrays, DATA, {})
+    parameters = {
+        "model": "network",
+        "architecture": "custom",
+        "factory": f"{__name__}:from_elsewhere",
+        "precision": "float32",
+        "seed": 3,
+        "flow": {"loss_tolerance": 0.1},
+        "data": "own",
+        "learning_rate": 0.05,
+        "stop": {"loss": 1e-6, "iterations": 20},
+        "sharpness_every": 10,
+        "checkpoint_every": 10,
+    }
+    run = configuration.Run("own", "seed3", 3, parameters)
+    folder = tmp_path / "runs/own/seed3"
+    job = stages.Job.prepare(run.training_parameters, arrays, "cpu")
+    stages.train(job, folder / "trajectory.parquet", folder / "checkpoints")
+    began = work.Work(run, tmp_path, "cpu", 3, clock.Clock(), lambda run: None)
+    loss, gradient = comparison.of_gradients(began, began.files()[-1])
+    assert loss.reference == "cpu float64"
+    assert 0 < loss.relative < 1e-5
+    assert gradient.relative < 1e-5
 
 
 def test_a_module_that_was_not_trained_is_refused_whatever_it_hides(tmp_path, draws):

@@ -2,6 +2,9 @@
 
 import hashlib
 import io
+import os
+import subprocess
+import sys
 import tarfile
 import threading
 import tracemalloc
@@ -12,9 +15,10 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 import torch
+from project import ROOT
 from scipy.io import savemat
 
-from gfs import data, image_files
+from gfs import data, files, image_files
 from gfs.errors import UserError
 
 
@@ -155,6 +159,34 @@ def test_a_few_images_of_a_large_file_need_little_memory(tmp_path):
     finally:
         tracemalloc.stop()
     assert peak < 40e6
+
+
+# The peak of the stage in a process of its own, before and after it, in MiB by the kernel.
+STAGE = """
+import sys
+from gfs import provenance, stages
+
+before = provenance.spent()["peak_memory_mb"]
+stages.image_data({"source": "npz", "file": sys.argv[1], "images": 100, "normalisation": "feature"}, sys.argv[2])
+print(before, provenance.spent()["peak_memory_mb"])
+"""
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_few_of_fifty_thousand_images_take_the_memory_of_some_blocks(tmp_path, order):
+    """The file has 146.5 MiB, as CIFAR-10 has. A block of 4 MiB is there as bytes, as squares of two bytes each, and in
+    some buffers: ten blocks leave room. Written by columns it is in memory as a whole, which the measurement sees."""
+    x = np.random.default_rng(0).integers(0, 256, size=(50_000, 3, 32, 32), dtype=np.uint8)
+    np.savez(tmp_path / "real.npz", x=np.asarray(x, order=order), y=np.arange(50_000) % 10)
+    command = [sys.executable, "-c", STAGE, str(tmp_path / "real.npz"), str(tmp_path / "some.safetensors")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=300)
+    before, after = map(float, done.stdout.split())
+    whole = 0 if order == "C" else 146
+    assert whole <= after - before < whole + 40
+    assert files.read_tensors(tmp_path / "some.safetensors")["inputs"].shape == (100, 3, 32, 32)
+    # What a cluster is asked for goes by the record.
+    assert files.read_provenance(tmp_path / "some.safetensors")["peak_memory_mb"] == pytest.approx(after, abs=5)
 
 
 def test_a_file_that_goes_on_or_ends_early_is_refused(tmp_path):

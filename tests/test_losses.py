@@ -10,6 +10,7 @@ from torch.nn.utils import parametrizations
 from torch.utils.checkpoint import checkpoint
 
 from gfs import curvature, flow, networks
+from gfs.errors import LossError
 
 X = torch.randn(7, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 Y = torch.randn(7, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
@@ -211,6 +212,85 @@ def test_outputs_of_several_tensors_need_a_criterion_that_takes_them():
     assert float(loss(w).detach()) == pytest.approx(float((module.layer(X) - Y).square().mean().detach()), rel=1e-14)
     with pytest.raises(TypeError, match=r"must return one real number in a torch tensor, found torch.float64 of shape"):
         networks.flat_loss(module, X, Y, criterion=lambda found, wanted: found["mean"] - wanted)
+
+
+def by_a_hook(module):
+    module[0].register_forward_hook(lambda _, x, y: y + module[2](y)[:, :1])
+    return "mean_squared_error"
+
+
+def by_a_method_replaced(module):
+    first = module[0]
+    first.forward = lambda x: functional.linear(x, first.weight, first.bias).sin()
+    return "mean_squared_error"
+
+
+def by_the_criterion(module):
+    return lambda found, wanted: (found - wanted).square().mean() + 0.01 * module[2].weight.square().sum()
+
+
+class Decaying(nn.Module):
+    """A criterion that holds the layer whose weights it keeps small."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, found, wanted):
+        return (found - wanted).square().mean() + 0.01 * self.layer.weight.square().sum()
+
+
+def by_a_module(module):
+    return Decaying(module[2])
+
+
+def by_a_method(module):
+    return Decaying(module[2]).forward
+
+
+@pytest.mark.parametrize(
+    ("put", "names"),
+    [
+        (by_a_hook, "2.weight, 2.bias"),
+        (by_a_method_replaced, "0.weight, 0.bias"),
+        (by_the_criterion, "2.weight"),
+        (by_a_module, "2.weight"),
+        (by_a_method, "2.weight"),
+    ],
+)
+@pytest.mark.parametrize("wrap", [lambda module: module, nn.DataParallel])
+def test_functions_that_name_a_layer_are_refused(put, names, wrap):
+    """They see the module's own, and no copy can replace it: the loss would not depend on those of the vector."""
+    module = made("plain")
+    criterion = put(module)
+    with pytest.raises(LossError, match=f"takes the weights {names} from the module itself"):
+        networks.flat_loss(wrap(module), X, Y, criterion=criterion)
+
+
+def test_functions_that_take_a_layer_from_their_arguments_are_fine():
+    class Penalised(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(3, 2)
+
+        def forward(self, x):
+            return self.layer(x), self.layer.weight.square().sum()
+
+    module = Penalised().double()
+    module.register_forward_hook(lambda own, x, y: (y[0] + own.layer.bias, y[1]))
+    # Weights of another module are constants, as those of a criterion are.
+    scale = nn.Parameter(torch.tensor(2.0, dtype=torch.float64))
+    loss, w = networks.flat_loss(
+        module, X, Y, criterion=lambda found, wanted: scale * (found[0] - wanted).square().mean() + 0.1 * found[1]
+    )
+
+    def expected(w):
+        weight, bias = w[:6].view(2, 3), w[6:]
+        return 2 * (X @ weight.T + 2 * bias - Y).square().mean() + 0.1 * weight.square().sum()
+
+    exact = torch.linalg.eigvalsh(torch.autograd.functional.hessian(expected, w))[-1]
+    assert float(loss(w).detach()) == pytest.approx(float(expected(w)), rel=1e-14)
+    assert curvature.sharpness(loss, w, tolerance=1e-8).value == pytest.approx(float(exact), rel=1e-7)
 
 
 @pytest.mark.parametrize("criterion", ["cross_entropy", nn.CrossEntropyLoss()])

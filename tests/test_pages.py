@@ -36,3 +36,23 @@ def test_links_lead_somewhere(page):
 def test_dead_links_are_found():
     text = "[a](nothing.md) [b](LICENSE) [c](#figures) [d](#nothing) [e](README.md#nothing) [f](https://example.org)"
     assert dead_links(ROOT / "README.md", text) == ["nothing.md", "#nothing", "README.md#nothing"]
+
+
+def missing_tests(text):
+    """Return the tests that a page names, as ``file::name``, and that are not there."""
+    missing = []
+    for file, name in re.findall(r"`(\w+)::(\w+)`", text):
+        path = ROOT / f"tests/test_{file}.py"
+        if not path.exists() or f"def test_{name}(" not in path.read_text(encoding="utf-8"):
+            missing.append(f"{file}::{name}")
+    return missing
+
+
+def test_the_tests_that_a_page_names_are_there():
+    text = (ROOT / "docs/trust.md").read_text(encoding="utf-8")
+    assert text.count("::") > 20
+    assert not missing_tests(text)
+    assert missing_tests("`pages::dead_links_are_found` `pages::nothing` `nothing::dead_links_are_found`") == [
+        "pages::nothing",
+        "nothing::dead_links_are_found",
+    ]

@@ -1,9 +1,14 @@
 """The figures' common style."""
 
+import importlib
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_rgba
+from matplotlib.text import Annotation
+from project import ROOT
 
 from gfs import plotting
 
@@ -75,3 +80,39 @@ def test_first_run_of_several(run):
     chosen = plotting.single_run(several)
     assert set(chosen["learning_rate"]) == {0.1}
     assert list(chosen["iteration"]) == list(range(len(run)))
+
+
+def beside_maps(experiment, eta, ending):
+    """Iterates of a run that diverged, all with the longest that there is to say of them."""
+    numbers = {"product": [1.1, np.nan], "gfs_sharpness": [4 / eta, np.nan]}
+    for prefix in ("", "zhu_"):
+        numbers |= {f"{prefix}distance": [1.23e-5, np.nan], f"{prefix}two_step_error": [1.23e-5, np.nan]}
+    table = pd.DataFrame({**numbers, "threshold": 2 / eta, "status": ["running", "diverged"], "experiment": experiment})
+    table["iteration"] = [0, 123_456]
+    if ending == "at its start":
+        table = table.iloc[1:].assign(iteration=0, loss=1.23e150)
+    return table
+
+
+@pytest.mark.parametrize("ending", ["at its start", "later"])
+@pytest.mark.parametrize("experiments", [1, 2, 3])
+def test_what_figure_10_says_of_runs_that_diverged_is_within_its_panels(ending, experiments, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "workflow/scripts")
+    figure10 = importlib.import_module("figure10")
+    iterates = pd.concat([beside_maps(f"run {i}", 0.0123, ending) for i in range(experiments)])
+    orbits = pd.DataFrame({"experiment": [], "map": [], "gfs_sharpness": [], "product": []})
+    with plotting.style():
+        figure = figure10.draw(iterates, orbits)
+        figure.draw_without_rendering()
+    for panel in figure.axes:
+        # All but its letter, which stands outside.
+        notes = [text for text in panel.texts if isinstance(text, Annotation) and len(text.get_text()) > 1]
+        said = [text.get_text() for text in notes]
+        assert sum("diverged" in text for text in said) == 1
+        boxes = [text.get_window_extent() for text in notes]
+        inside = panel.get_window_extent()
+        for box, text in zip(boxes, said, strict=True):
+            assert inside.x0 <= box.x0, text
+            assert box.x1 <= inside.x1, text
+        for one, other in itertools.combinations([*boxes, panel.title.get_window_extent()], 2):
+            assert not one.overlaps(other), said

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,20 +20,36 @@ _KINKS = (
 def made_of(value: Tensor) -> tuple[bool, tuple[str, ...]]:
     """Return whether the graph of ``value`` has kinks, and its autograd functions that are not torch's own."""
     kinks, functions = False, set()
+    for node in _nodes(value):
+        name = type(node).__name__
+        if isinstance(node, torch.autograd.function.BackwardCFunction) or name == "CppFunction":
+            functions.add(node.name().removesuffix("Backward"))
+        kinks = kinks or any(name.startswith(kink) and "Backward" in name for kink in _KINKS)
+    return kinks, tuple(sorted(functions))
+
+
+def leaves(value: Tensor) -> list[Tensor]:
+    """Return the tensors by which autograd can differentiate ``value``: those that are given, and computed from none.
+
+    >>> w = torch.ones(2, requires_grad=True)
+    >>> [leaf is w for leaf in leaves((2 * w).sum())]
+    [True]
+    """
+    return [node.variable for node in _nodes(value) if type(node).__name__ == "AccumulateGrad"]
+
+
+def has_kinks(loss: Callable[[Tensor], Tensor], weights: Tensor) -> bool:
+    """Return whether the gradient of a loss of weights, shape (P,), jumps somewhere, as its graph says."""
+    return made_of(loss(weights.detach().requires_grad_(True)))[0]
+
+
+def _nodes(value: Tensor) -> Iterator[Any]:
+    """Yield the nodes of the graph, each once."""
     left, seen = [value.grad_fn], set()
     while left:
         node = left.pop()
         if node is None or node in seen:
             continue
         seen.add(node)
-        name = type(node).__name__
-        if isinstance(node, torch.autograd.function.BackwardCFunction) or name == "CppFunction":
-            functions.add(node.name().removesuffix("Backward"))
-        kinks = kinks or any(name.startswith(kink) and "Backward" in name for kink in _KINKS)
+        yield node
         left += [following for following, _ in node.next_functions]
-    return kinks, tuple(sorted(functions))
-
-
-def has_kinks(loss: Callable[[Tensor], Tensor], weights: Tensor) -> bool:
-    """Return whether the gradient of a loss of weights, shape (P,), jumps somewhere, as its graph says."""
-    return made_of(loss(weights.detach().requires_grad_(True)))[0]

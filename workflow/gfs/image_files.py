@@ -125,8 +125,11 @@ def _streamed(member: IO[bytes], shape: tuple[int, ...]) -> Iterator[Array]:
 
 
 def _whole(path: Path) -> Iterator[Array]:
+    """Yield the blocks of an array that was written by columns: its bytes have to be in memory as a whole."""
     with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        yield arrays["x"]
+        x = arrays["x"]
+    for done in range(0, len(x), _images(x.shape)):
+        yield x[done : done + _images(x.shape)]
 
 
 def _images(shape: tuple[int, ...]) -> int:

@@ -281,9 +281,13 @@ def _put(constants: Mapping[str, Array], own: Mapping[str, Any], factory: str) -
     """Put the arrays of another job's module into this one's."""
     import torch
 
-    shapes = {name: (tuple(tensor.shape), str(tensor.dtype)) for name, tensor in own.items()}
+    def kind(tensor: torch.Tensor) -> tuple[Any, str]:
+        # Real numbers may be of another precision: that of a run is compared with another.
+        return tuple(tensor.shape), "real" if tensor.is_floating_point() else str(tensor.dtype)
+
     given = {name: torch.from_numpy(array) for name, array in constants.items()}
-    wanted = {name: (tuple(tensor.shape), str(tensor.dtype)) for name, tensor in given.items()}
+    shapes = {name: kind(tensor) for name, tensor in own.items()}
+    wanted = {name: kind(tensor) for name, tensor in given.items()}
     if shapes != wanted:
         raise UserError(
             f"{factory} built another module than in training: its buffers and frozen weights are {_listed(shapes)}, "

@@ -237,11 +237,18 @@ def plane_axes(axes: Axes) -> None:
 
 
 def bifurcation_panel(
-    axes: Axes, iterates: pd.DataFrame, orbits: pd.DataFrame, *, map_name: str = "gpgd", size: float = 0.9
+    axes: Axes,
+    iterates: pd.DataFrame,
+    orbits: pd.DataFrame,
+    *,
+    map_name: str = "gpgd",
+    size: float = 0.9,
+    narrow: bool = False,
 ) -> None:
     """Draw the products of gradient descent over those that the orbits of a map end in, against GFS sharpness.
 
-    ``size`` is that of the orbits' points; larger where they are sparse.
+    ``size`` is that of the orbits' points; larger where they are sparse. ``narrow``: what is said of a divergence is in
+    shorter lines.
     """
     name, colour = {"gpgd": ("GPGD", GPGD_COLOUR), "zhu": ("Zhu et al. (2023)", ZHU_COLOUR)}[map_name]
     threshold = float(iterates["threshold"].iloc[0])
@@ -253,7 +260,7 @@ def bifurcation_panel(
     axes.plot(units, iterates["product"], color=DESCENT_COLOUR, markersize=max(1.6, 0.8 * size), **points)
     axes.plot([], [], ".", color=DESCENT_COLOUR, markersize=4, label="gradient descent")
     threshold_mark(axes, 2 / threshold)
-    note_ending(axes, iterates)
+    note_ending(axes, iterates, narrow=narrow)
     axes.set_xlabel(r"GFS sharpness $\phi(w^{(t)})$ in units of $2/\eta$")
     axes.set_ylabel(r"product $\pi(w^{(t)})$")
 
@@ -280,18 +287,16 @@ def distance_note(iterates: pd.DataFrame, *, prefix: str = "", narrow: bool = Fa
     # An orbit that leaves all bounds is infinitely far.
     median, far = above[f"{prefix}distance"].fillna(np.inf).quantile([0.5, 0.95], interpolation="higher")
     error = root_mean_square(above[f"{prefix}two_step_error"])
-    farthest = rf"{far:.2g}" if np.isfinite(far) else r"$\infty$"
+    typical, farthest, stepwise = (r"$\infty$" if np.isinf(x) else rf"{x:.2g}" for x in (median, far, error))
     if narrow:
         return (
-            rf"above $2/\eta$: distance {median:.2g}"
+            rf"above $2/\eta$: distance {typical}"
             "\n"
             rf"(median), {farthest} (95 %);"
             "\n"
-            rf"two-step error {error:.2g} (rms)"
+            rf"rms two-step error {stepwise}"
         )
-    return (
-        rf"above $2/\eta$: distance {median:.2g} (median)," "\n" rf"{farthest} (95 %); two-step error {error:.2g} (rms)"
-    )
+    return rf"above $2/\eta$: distance {typical} (median)," "\n" rf"{farthest} (95 %); two-step error {stepwise} (rms)"
 
 
 def threshold_mark(axes: Axes, learning_rate: float) -> None:
@@ -374,10 +379,14 @@ def ending(run: pd.DataFrame) -> str:
     return f"diverged at its start: loss {last['loss']:.3g}" if "loss" in run else "diverged at its start"
 
 
-def note_ending(axes: Axes, run: pd.DataFrame) -> None:
-    """Say in a panel without an axis of iterations that its run diverged."""
+def note_ending(axes: Axes, run: pd.DataFrame, *, narrow: bool = False) -> None:
+    """Say in a panel without an axis of iterations that its run diverged.
+
+    ``narrow``: in shorter lines.
+    """
     if said := ending(run):
-        note(axes, f"gradient descent {said}", corner="upper right", background="white")
+        text = f"gradient descent\n{said}".replace(": ", ":\n") if narrow else f"gradient descent {said}"
+        note(axes, text, corner="upper right", background="white")
 
 
 def _mark_divergence(axes: Axes, run: pd.DataFrame) -> None:

@@ -36,7 +36,7 @@ def draw(iterates, orbits):
 
 
 def draw_panel(panel, iterates, orbits, map_name, *, zoom):
-    plotting.bifurcation_panel(panel, iterates, orbits, map_name=map_name, size=2.0)
+    plotting.bifurcation_panel(panel, iterates, orbits, map_name=map_name, size=2.0, narrow=True)
     name, eta = MAPS[map_name], 2 / iterates["threshold"].iloc[0]
     panel.set_title(rf"{name}, $\eta = {eta:.3g}$" + (", detail" if zoom else ""))
     if zoom:
@@ -44,7 +44,9 @@ def draw_panel(panel, iterates, orbits, map_name, *, zoom):
         return
     panel.set_ylim(PRODUCTS)
     prefix = "zhu_" if map_name == "zhu" else ""
-    plotting.note(panel, plotting.distance_note(iterates, prefix=prefix, narrow=True))
+    # Where there is no iterate the threshold is in the middle, and nothing is hidden but a part of its line.
+    background = "none" if iterates["product"].notna().any() else "white"
+    plotting.note(panel, plotting.distance_note(iterates, prefix=prefix, narrow=True), background=background)
 
 
 def legend(figure, panels):

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from gfs import stages
+from gfs import models
 from gfs.alone.clock import Clock, TimeIsUp
 from gfs.alone.costs import measure
 from gfs.alone.work import Work, watch
-from gfs.models import GFSPoint
+from gfs.models import GFSPoint, Model
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,9 @@ def of_gradients(work: Work, path: Path) -> Iterator[Difference]:
     here = _placed(work)
     if here is None:
         return
-    value, gradient = _loss_and_gradient(work.job, work.weights(path))
+    value, gradient = _loss_and_gradient(work.job.model, work.weights(path))
     for device, precision in references(*here):
-        job = _elsewhere(work, precision)
-        other, there = _loss_and_gradient(job, work.weights(path))
+        other, there = _loss_and_gradient(_elsewhere(work, precision), work.weights(path))
         labels = (work.run.experiment, work.run.name, path.stem)
         places = (" ".join(here), f"{device} {precision}")
         apart = abs(value - other) / abs(other) if other else abs(value - other)
@@ -91,18 +90,18 @@ def of_gfs_sharpness(work: Work, path: Path, clock: Clock) -> Difference | None:
     if here is None or known is None or not references(*here):
         return None
     device, precision = references(*here)[0]
-    job = _elsewhere(work, precision)
-    cost = measure(job.model)
+    model = _elsewhere(work, precision)
+    cost = measure(model)
     cost.note(path.name, known)
     expected = cost.work[path.name]
     if expected > clock.left:
         print(f"{work.name}: no time for its GFS sharpness on {device} {precision}: {expected:.0f} s", flush=True)
         return None
-    watch(job.model, clock)
+    watch(model, clock)
     began = time.monotonic()
     try:
         with clock.allotting(clock.left):
-            (point,) = job.model.gfs(work.weights(path)[None])
+            (point,) = model.gfs(work.weights(path)[None])
     except TimeIsUp:
         print(f"{work.name}: its GFS sharpness on {device} {precision} was given up, the time being up", flush=True)
         return None
@@ -127,11 +126,12 @@ def _placed(work: Work) -> tuple[str, str] | None:
     return initial.device.type, str(work.run.parameters["precision"])
 
 
-def _elsewhere(work: Work, precision: str) -> stages.Job:
+def _elsewhere(work: Work, precision: str) -> Model:
+    """The same model on the processor; what a user's factory drew for the first one it might not draw again."""
     parameters = {**work.run.parameters, "precision": precision}
-    return stages.Job.prepare(parameters, work.data_file, "cpu")
+    return models.build(parameters, work.job.arrays, device="cpu", constants=work.job.model.constants())
 
 
-def _loss_and_gradient(job: stages.Job, weights: Any) -> tuple[float, Any]:
-    loss, gradient = job.model.loss_and_gradient(job.model.from_numpy(weights))
-    return float(loss), job.model.to_numpy(gradient).astype(np.float64)
+def _loss_and_gradient(model: Model, weights: Any) -> tuple[float, Any]:
+    loss, gradient = model.loss_and_gradient(model.from_numpy(weights))
+    return float(loss), model.to_numpy(gradient).astype(np.float64)

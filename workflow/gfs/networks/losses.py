@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from gfs.curvature import Loss
 from gfs.errors import LossError
+from gfs.graph import leaves
 from gfs.networks import causes, substitution
 from gfs.self_check import check_loss
 
@@ -92,7 +93,8 @@ def flat_loss(
         ``loss``, which maps a tensor of shape (P,) to a scalar tensor, and the initial parameters, shape (P,).
 
     Raises:
-        LossError: the loss is random, or a derivative of it is missing or wrong; the message names the cause if the
+        LossError: the loss is random, or a derivative of it is missing or wrong, or it has weights of ``module`` in it
+            that are not from the vector, such as by a hook that names a layer; the message names the cause if the
             module shows it.
         TypeError, ValueError: a module without trainable parameters, with dropout or spectral_norm in training mode,
             with complex weights or data, of several precisions, or that cannot be copied; outputs that the criterion
@@ -107,7 +109,11 @@ def flat_loss(
     _require_data(inputs=inputs, targets=targets)
     if isinstance(criterion, str) and criterion not in CRITERIA:
         raise ValueError(f"unknown criterion {criterion!r}; choose one of {', '.join(CRITERIA)}, or give a function")
-    own = substitution.own_copy(_unwrapped(module))
+    module = _unwrapped(module)
+    own = substitution.own_copy(module)
+    if not isinstance(criterion, str):
+        # Weights of the module that it holds are not copied, so that they are found in the loss.
+        criterion = copy.deepcopy(criterion, {id(parameter): parameter for parameter in module.parameters()})
     loss = _FlatLoss(own, _own_data(inputs), _own_data(targets), criterion)
     start = torch.cat([parameter.detach().reshape(-1) for parameter in loss.parameters])
     if check:
@@ -116,16 +122,30 @@ def flat_loss(
         except LossError as error:
             cause = causes.cause(own, error)
             raise LossError(f"{error}; {cause}" if cause else str(error), error.kind) from error
+        _require_substitutes(loss, start, module)
     return loss, start
 
 
+def _require_substitutes(loss: Loss, start: Tensor, module: nn.Module) -> None:
+    """Refuse a loss that has weights of the user's module in it: they stay as they are while their substitutes move."""
+    kept = {id(leaf) for leaf in leaves(loss(start.detach().requires_grad_(True)))}
+    names = [name for name, parameter in module.named_parameters() if id(parameter) in kept]
+    if names:
+        raise LossError(
+            f"the loss takes the weights {', '.join(names)} from the module itself and not from the vector: a function "
+            "that names the module or a part of it, such as a hook, a lambda or the criterion, has to take them from "
+            "its arguments; a penalty on weights can be an output of the module",
+            "value",
+        )
+
+
 class _FlatLoss:
-    """See :func:`flat_loss`; ``module`` and data are its own."""
+    """See :func:`flat_loss`; ``module``, data and criterion are its own."""
 
     def __init__(self, module: nn.Module, inputs: Any, targets: Any, criterion: str | Criterion) -> None:
         self.module, self.inputs, self.targets = module, inputs, targets
         self.named = criterion if isinstance(criterion, str) else None
-        self.criterion = CRITERIA[criterion] if isinstance(criterion, str) else copy.deepcopy(criterion)
+        self.criterion = CRITERIA[criterion] if isinstance(criterion, str) else criterion
         self.parameters = substitution.trainable(module)
         self._sizes = [parameter.numel() for parameter in self.parameters]
         self._with = substitution.Substitution(module)
