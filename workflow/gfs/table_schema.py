@@ -64,13 +64,11 @@ RUN: Mapping[str, Column] = {
         "`does not exist`, `overflow`; squared regression: `certificate failed`); empty between checkpoints",
     ),
     "residual": Column("number", "L / w²", "estimate of the error of `gfs_sharpness`, for networks: of the eigenvalue"),
-    "integration_error": Column("number", "L / w²", "the same of the flow's integration, from a coarser one"),
+    "integration_error": Column("number", "L / w²", "the same of the flow's integration, from coarser ones"),
     "stopping_error": Column(
-        "number", "L / w²", "the same of the flow's end, from four times the loss tolerance to the tolerance"
+        "number", "L / w²", "the same of the flow's end, from its way on to lower losses; of a run's values alike"
     ),
-    "gfs_error": Column(
-        "number", "L / w²", "sum of these three: estimates, not bounds (two flows can agree by chance)"
-    ),
+    "gfs_error": Column("number", "L / w²", "sum of these three: estimates, not bounds"),
     "flow_time": Column("number", "w² / L", "length of the integrated flow; empty where none was made"),
     "gradient_evaluations": Column("whole number", "", "gradients that the flow took; empty where none was made"),
     "hessian_vector_products": Column("whole number", "", "products that it took; empty where none was made"),
