@@ -22,12 +22,14 @@ from gfs.lanczos import Lanczos, Product, half_random
 # Room for a sharpness that grows within a step.
 _SAFETY = 1.1
 _MAX_REJECTIONS = 25
+# To take a step again that is hardly longer than the shortest would gain nothing.
+_NEARLY = 1.3
 # A curvature that seems to have grown by this factor in a step is held against the Hessian's own product. One that is
 # larger than that by the other factor is a jump of the velocity at a kink over the distance of two gradients.
 _GROWTH = 1.5
 _JUMP = 2.0
-# Once such kinks were met: steps between estimates of the curvature, what an unstable step multiplies it by, and what a
-# stable one.
+# At kinks: steps between estimates of the curvature; and, once such jumps were met, what an unstable step multiplies it
+# by, and what a stable one.
 _STEPS_BETWEEN = 4
 _AFTER_UNSTABLE = 2.0
 _AFTER_STABLE = 0.93
@@ -69,10 +71,10 @@ class SpectralRadius:
         self._twice_differentiable = True  # as far as is known
         self._look_first(point)
 
-    def update(self, point: Point) -> None:
-        """Take one step of power iteration at a new point."""
+    def update(self, point: Point, *, at_kinks: bool) -> None:
+        """Take one step of power iteration at a new point; at kinks, whose steps are many, now and then."""
         self._arrivals += 1
-        if self._jumps and self._arrivals % _STEPS_BETWEEN:
+        if (self._jumps or at_kinks) and self._arrivals % _STEPS_BETWEEN:
             return
         image = self._difference(point)(self.direction)
         if self._jumps or float(image.norm()) > _GROWTH * self.value:
@@ -165,6 +167,7 @@ class RungeKuttaChebyshev:
         self._length = 1 / self.radius.value
         self._before: tuple[float, float] | None = None  # length and error of the last step
         self._fall = math.inf  # of the loss per time over the last step
+        self._at_kinks = False  # whether the last step was so short that its error was not asked for
         self.reach = 0.0
         self.end = 0.0  # is not looked at
 
@@ -193,7 +196,8 @@ class RungeKuttaChebyshev:
                 self._before = None
                 continue
             error = self._error(point, after, length)
-            if error <= 1 or length <= self._shortest:
+            if error <= 1 or length <= _NEARLY * self._shortest:
+                self._at_kinks = error > 1
                 self._grow(length, error)
                 self.radius.was_stable()
                 self.reach += length * self.radius.value
@@ -203,7 +207,7 @@ class RungeKuttaChebyshev:
 
     def arrive(self, point: Point) -> None:
         """Look at the curvature where a step has led."""
-        self.radius.update(point)
+        self.radius.update(point, at_kinks=self._at_kinks)
 
     def moved(self, step: Step, curvature: float, direction: Tensor) -> None:
         """Take note of a step that was taken otherwise, and of the curvature that was met along a direction, (P,)."""
