@@ -279,6 +279,33 @@ def test_results_of_other_settings_are_made_again_wherever_they_are_from(fresh, 
     assert "checkpoint train:" in printed
 
 
+def test_a_table_of_other_runs_is_made_again(fresh, tmp_path):
+    """A copied table, whose runs of now are not there at all: nothing else would be known of them."""
+    overlay = tmp_path / "overlay.yaml"
+    change = {"directories": {"results": "results/copied"}}
+
+    def planned():
+        overlay.write_text(yaml.safe_dump(change))
+        target = "results/copied/tables/scalar-depth4.parquet"
+        done = fresh.run("--dry-run", "--configfile", str(TINY), str(overlay), "--", target)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    first = yaml.safe_load(TINY.read_text()).get("directories", {}).get("results", "results")
+    result = fresh.snakemake(f"{first}/tables/scalar-depth4.parquet")
+    assert result.returncode == 0, result.stdout + result.stderr
+    for folder in ("runs", "tables"):
+        shutil.copytree(
+            fresh.folder / first / folder, fresh.folder / "results/copied" / folder, copy_function=shutil.copy2
+        )
+    assert "Nothing to be done" in planned()
+    change["experiments"] = {"scalar-depth4": {"learning_rates": [0.1234]}}
+    printed = planned()
+    assert "tables/scalar-depth4 was made with other settings (runs): it is made again" in printed
+    assert "checkpoint train:" in printed
+    assert "rule collect:" in printed
+
+
 def test_an_edited_model_is_trained_again(fresh, tmp_path):
     """Its digest is a parameter of the run, and of the data where they are of the user's own."""
     from gfs import configuration

@@ -194,3 +194,9 @@ def test_cases_are_those_of_their_seed():
     first, again, other = (next(coverage.cases(seed)) for seed in (0, 0, 1))
     assert torch.equal(first.start, again.start)
     assert not torch.equal(first.start[:2], other.start[:2])
+
+
+@pytest.mark.parametrize("option", ["tol", "passing"])
+def test_an_option_that_there_is_not_is_named(option):
+    with pytest.raises(TypeError, match=f"gfs_sharpness has no option '{option}'; it takes method, loss_tolerance"):
+        flow.gfs_sharpness(scalar_loss, vector(1.0, 2.0), **{option: 1e-3})

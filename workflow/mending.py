@@ -61,6 +61,21 @@ def other_settings(record: str | Path, parameters: Mapping[str, Any]) -> list[st
     return sorted(_differing(made_with, now)) if isinstance(made_with, dict) else ["all"]
 
 
+def other_runs(record: str | Path, runs: Sequence[str | Path]) -> list[str] | None:
+    """Return ["runs"] where an experiment's table has other runs than those of now; None where not, or no record.
+
+    Args:
+        record: the JSON file beside the table.
+        runs: the tables of its runs, each in the folder of that run, whose name has seed and learning rate.
+    """
+    try:
+        made_of = json.loads(Path(record).read_text(encoding="utf-8"))["parameters"]["runs"]
+        names = {Path(path).parent.name for path in made_of}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return None if names == {Path(path).parent.name for path in runs} else ["runs"]
+
+
 def _differing(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     for key in {*before, *now}:
         there, here = before.get(key), now.get(key)

@@ -31,6 +31,7 @@ rule collect_run:
 
 rule collect:
     input:
+        nothing=table_as_set_now,
         runs=run_tables,
     output:
         table=f"{RESULTS}/tables/{{experiment}}.parquet",

@@ -2,6 +2,7 @@
 import os
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -112,7 +113,7 @@ def is_network(wildcards):
 OF_OTHER_SETTINGS = set()
 
 
-def as_set_now(result, parameters):
+def as_set_now(result, differ):
     """Have a result made again that other settings made, whatever Snakemake knows of it; asked for as an input: none.
 
     Snakemake compares settings with those that it noted for the same path. Of a folder that was copied, moved or named
@@ -120,8 +121,8 @@ def as_set_now(result, parameters):
     """
     if not workflow.is_main_process or workflow.dag is None:
         return []
-    differ = mending.other_settings(f"{result}.json", parameters)
     path = f"{result}.json"
+    differ = differ(path)
     if differ is None and path in OF_OTHER_SETTINGS:
         OF_OTHER_SETTINGS.remove(path)
         workflow.dag.forcefiles.discard(path)
@@ -138,17 +139,33 @@ def as_set_now(result, parameters):
 
 def training_as_set_now(wildcards):
     run = run_of(wildcards)
-    return as_set_now(f"{RUN.format(**wildcards)}/trajectory", run.training_parameters)
+    return as_set_now(
+        f"{RUN.format(**wildcards)}/trajectory",
+        partial(mending.other_settings, parameters=run.training_parameters),
+    )
 
 
 def gfs_as_set_now(wildcards):
     run = run_of(wildcards)
-    return as_set_now(f"{RUN.format(**wildcards)}/gfs/{wildcards.batch}", run.parameters)
+    return as_set_now(
+        f"{RUN.format(**wildcards)}/gfs/{wildcards.batch}",
+        partial(mending.other_settings, parameters=run.parameters),
+    )
 
 
 def data_as_set_now(wildcards):
     parts = [wildcards.dataset, *([f"seed{wildcards.seed}"] if "seed" in wildcards.keys() else [])]
-    return as_set_now(f"{RESULTS}/data/{os.path.join(*parts)}", data_settings(wildcards))
+    return as_set_now(
+        f"{RESULTS}/data/{os.path.join(*parts)}",
+        partial(mending.other_settings, parameters=data_settings(wildcards)),
+    )
+
+
+def table_as_set_now(wildcards):
+    return as_set_now(
+        f"{RESULTS}/tables/{wildcards.experiment}",
+        partial(mending.other_runs, runs=run_tables(wildcards)),
+    )
 
 
 def gpus(wildcards):

@@ -17,12 +17,13 @@ from gfs.flow.chebyshev import coefficients, stages_for
 from gfs.flow.gradients import FlowEnded, Gradients, Point
 from gfs.flow.scale import Scale
 from gfs.flow.step import Step
+from gfs.graph import has_kinks
 from gfs.lanczos import Lanczos, Product, half_random
 
 # Room for a sharpness that grows within a step.
 _SAFETY = 1.1
 _MAX_REJECTIONS = 25
-# To take a step again that is hardly longer than the shortest would gain nothing.
+# Where the loss has kinks, to take a step again that is hardly longer than the shortest would gain nothing.
 _NEARLY = 1.3
 # A curvature that seems to have grown by this factor in a step is held against the Hessian's own product. One that is
 # larger than that by the other factor is a jump of the velocity at a kink over the distance of two gradients.
@@ -167,6 +168,7 @@ class RungeKuttaChebyshev:
         self._length = 1 / self.radius.value
         self._before: tuple[float, float] | None = None  # length and error of the last step
         self._fall = math.inf  # of the loss per time over the last step
+        self._kinks = has_kinks(gradients.loss, start.weights)
         self._at_kinks = False  # whether the last step was so short that its error was not asked for
         self.reach = 0.0
         self.end = 0.0  # is not looked at
@@ -196,8 +198,8 @@ class RungeKuttaChebyshev:
                 self._before = None
                 continue
             error = self._error(point, after, length)
-            if error <= 1 or length <= _NEARLY * self._shortest:
-                self._at_kinks = error > 1
+            if error <= 1 or length <= (_NEARLY if self._kinks else 1) * self._shortest:
+                self._at_kinks = self._kinks and error > 1
                 self._grow(length, error)
                 self.radius.was_stable()
                 self.reach += length * self.radius.value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from inspect import Parameter, signature
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from gfs.arguments import require_flags
 from gfs.curvature import Loss, Sharpness, hessian_vector_product, sharpness
-from gfs.flow.solution import NEAR, Flow, Flows, FlowSolution
+from gfs.flow.solution import NEAR, Flow, Flows, FlowSolution, gradient_flow_solution
 from gfs.graph import has_kinks
 from gfs.lanczos import Lanczos, random_direction
 from gfs.precision import exact
@@ -29,12 +30,19 @@ _TURNING = 0.75
 # That law never holds exactly, and coarser flows tell the error to a factor.
 _MARGIN = 2.0
 _SEEN_MARGIN = 1.05
-_INTEGRATION_MARGIN = 4.5
+_INTEGRATION_MARGIN = {"rkc": 4.5, "rk4": 12.0}
 # Where the gradient jumps errors follow no power of the tolerance: so many times what coarser flows differ by.
 _MARGIN_AT_KINKS = 1.5
 # The least share of a method's order that is believed, and the steps in which it is sought.
 _LEAST_SHARE = 0.5
 _LESS = 0.97
+
+
+_OPTIONS = tuple(
+    name
+    for name, parameter in signature(gradient_flow_solution).parameters.items()
+    if parameter.kind is Parameter.KEYWORD_ONLY and name != "passing"
+)
 
 
 @dataclass(frozen=True)
@@ -45,8 +53,9 @@ class GFSSharpness:
         value: the largest Hessian eigenvalue at the solution; NaN unless ``status`` is ``converged``.
         integration_error: from what it changes by in two flows that are integrated more coarsely, with three and ten
             times the tolerance, at 16 times the loss tolerance or, if the flow starts below that, at the tolerance:
-            4.5 times the error that this is a sign of. Where the loss has kinks (ReLU, hardtanh, pooling by maximum)
-            the errors follow no power of the tolerance; there it is 1.5 times the larger change.
+            4.5 times the error that this is a sign of (rk4: twelve times, with steps 1.5 and 2 times as long). Where
+            the loss has kinks (ReLU, hardtanh, pooling by maximum) the errors follow no power of the tolerance; there
+            it is 1.5 times the larger change.
         stopping_error: what is still to come. The flow is followed on to a quarter of its loss, a sixteenth and
             further, as far as that costs little. What the sharpness changes by on this way counts as it is, and twice
             ``r / (1 - r)`` times the last change for the rest, if changes from a loss to a quarter of it fall by the
@@ -97,6 +106,9 @@ def gfs_sharpness(loss: Loss, parameters: Tensor, *, seed: int = 0, **flow: Any)
     >>> gfs_sharpness(lambda w: (w.prod() - 1) ** 2 / 2, w, max_gradients=3).status
     'budget'
     """
+    unknown = [name for name in flow if name not in _OPTIONS]
+    if unknown:
+        raise TypeError(f"gfs_sharpness has no option {unknown[0]!r}; it takes {', '.join(_OPTIONS)}")
     options = {**flow, "seed": seed}
     estimate_error = options.pop("estimate_error", True)
     report = options.pop("report", None)
@@ -167,7 +179,7 @@ class _Estimate:
         flows.reverse()  # the error in the weights is that of the first, as it is nearer
         if self._kinks:
             return _MARGIN_AT_KINKS * max((error for _, error in found), default=math.nan), flows
-        return _INTEGRATION_MARGIN * _extrapolated(found, self._flows.order), flows
+        return _INTEGRATION_MARGIN[self._flows.method] * _extrapolated(found, self._flows.order), flows
 
     def _stopping(self) -> float:
         """Return the stopping error, from the losses 16, 4 and 1 times the tolerance and those that follow."""

@@ -242,7 +242,7 @@ class Flows:
         self.end = loss_tolerance
         self._loss = loss
         self._start = parameters.detach().clone()
-        self._method = method
+        self.method = method
         self._tolerance = tolerance
         self._step_factor = step_factor
         self._sharpness_every = sharpness_every
@@ -258,17 +258,17 @@ class Flows:
     @property
     def coarser(self) -> tuple[float, float]:
         """How many times as coarse the flows are that the error is estimated by; finer where RK4 cannot be coarser."""
-        one, two = _COARSER[self._method]
-        coarse = self._method == "rkc" or self._step_factor * two <= _LARGEST_STEP_FACTOR
+        one, two = _COARSER[self.method]
+        coarse = self.method == "rkc" or self._step_factor * two <= _LARGEST_STEP_FACTOR
         return (one, two) if coarse else (1 / one, 1 / two)
 
     @property
     def order(self) -> float:
         """The power of the tolerance of rkc, or of rk4's step, that errors are proportional to."""
-        return _ORDER[self._method]
+        return _ORDER[self.method]
 
     def _integrator(self, scale: float, linear_steps: bool) -> MakeIntegrator:
-        if self._method == "rkc":
+        if self.method == "rkc":
             return lambda gradients, point: self._chebyshev(gradients, point, scale, linear_steps)
         factor = self._step_factor * scale
         return lambda gradients, point: RungeKutta4(gradients, point, factor, self._sharpness_every, self._seed)
