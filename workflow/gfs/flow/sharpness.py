@@ -52,10 +52,10 @@ class GFSSharpness:
     Attributes:
         value: the largest Hessian eigenvalue at the solution; NaN unless ``status`` is ``converged``.
         integration_error: from what it changes by in two flows that are integrated more coarsely, with three and ten
-            times the tolerance, at 16 times the loss tolerance or, if the flow starts below that, at the tolerance:
-            4.5 times the error that this is a sign of (rk4: twelve times, with steps 1.5 and 2 times as long). Where
-            the loss has kinks (ReLU, hardtanh, pooling by maximum) the errors follow no power of the tolerance; there
-            it is 1.5 times the larger change.
+            times the tolerance, at 16 times the loss tolerance or, if the flow starts below 256 times it, at the loss
+            tolerance: 4.5 times the error that this is a sign of (rk4: twelve times, with steps 1.5 and 2 times as
+            long). Where the loss has kinks (ReLU, hardtanh, pooling by maximum) the errors follow no power of the
+            tolerance; there it is 1.5 times the larger change, at the loss tolerance.
         stopping_error: what is still to come. The flow is followed on to a quarter of its loss, a sixteenth and
             further, as far as that costs little. What the sharpness changes by on this way counts as it is, and twice
             ``r / (1 - r)`` times the last change for the rest, if changes from a loss to a quarter of it fall by the
@@ -165,9 +165,11 @@ class _Estimate:
         return value
 
     def _integration(self) -> tuple[float, list[tuple[Flow, float]]]:
-        """Return the integration error from two coarser flows, which are left at 16 times the loss tolerance."""
+        """Return the integration error from two coarser flows, and these with the loss at which they were left."""
+        # On a short way there errors have not come up yet; at kinks they come up on the whole way.
         earlier = NEAR**2 * self._flows.end
-        level = earlier if self._fine.began > earlier else self._flows.end
+        long = self._fine.began > NEAR**2 * earlier
+        level = earlier if long and not self._kinks else self._flows.end
         value = self._at(level)
         found, flows = [], []
         for scale in self._flows.coarser:

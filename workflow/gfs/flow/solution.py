@@ -87,7 +87,7 @@ class FlowSolution:
             an explicit method needs which knows nothing of the spectrum but its end.
         error_estimate: distance of the weights to those of a coarser flow from the same start at the same loss, which
             is several times their error where the flow is smooth; NaN where it was not asked for or either did not get
-            there. The loss is the tolerance; in :func:`gfs.flow.gfs_sharpness` it is 16 times that.
+            there. The loss is the tolerance; in :func:`gfs.flow.gfs_sharpness` it may be 16 times that.
         passed: where the flow passed each loss of ``passing``; of a flow that starts below one, its start.
     """
 
