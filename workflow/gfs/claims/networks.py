@@ -34,7 +34,7 @@ _RUN = ["experiment", "run"]
 def smallest_visible_rises(run: pd.DataFrame) -> Floats:
     """Return for each checkpoint but the first by how much phi would have to be above all before it to be seen so.
 
-    The errors of both count, but for those of stopping (:func:`_points_at_one_loss`):
+    The errors of both count, but for those of stopping (``_points_at_one_loss``):
     ``min_{s<t} (phi(s) + error(s)) / ((1 - error(t)/phi(t)) min_{s<t} phi(s)) - 1``. The error of a larger phi(t) is
     taken in proportion. Infinite where the error is as large as phi(t); NaN from the first phi or error on that is
     none. Shape (n - 1,).
@@ -60,7 +60,7 @@ def power(run: pd.DataFrame) -> float:
 def rises_beyond_error(table: pd.DataFrame) -> list[Estimate]:
     """Largest ``(phi(t) - error(t)) / (phi(s) + error(s)) - 1``, s < t, over the checkpoints of each run.
 
-    The errors are those of values at one loss (:func:`_points_at_one_loss`).
+    The errors are those of values at one loss (``_points_at_one_loss``).
 
     There is nothing to judge by where a flow has no solution, nor, if phi does not rise, where a rise of
     ``LARGEST_UNSEEN_RISE`` would not have shown (:func:`power`).
