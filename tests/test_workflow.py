@@ -14,12 +14,15 @@ import pandas as pd
 import pytest
 import yaml
 from project import TINY, copy_project, make_checkout
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from gfs import checkpoints, configuration, files
 
 FIGURES = list(configuration.FIGURES)
+# What the browser is waited for at most, in seconds.
+PATIENCE = 60
 
 
 def test_small_run_makes_everything(finished):
@@ -90,28 +93,49 @@ def test_report_in_a_browser(report):
 def results_of(reader, report, category):
     """Open a category from the start; return for each of its results what shows it and what says more of it."""
     reader.get(report.as_uri())
-    wait_for(reader, By.LINK_TEXT, category)[0].click()
-    return [row.find_elements(By.TAG_NAME, "a")[-2:] for row in wait_for(reader, By.CSS_SELECTOR, "tbody tr")]
+    click(reader, wait_for(reader, By.LINK_TEXT, category)[0])
+    count = reader.execute_script(
+        "return Object.values(categories[arguments[0]]).reduce((sum, part) => sum + part.length, 0)", category
+    )
+
+    def rows(_):
+        found = [row.find_elements(By.TAG_NAME, "a")[-2:] for row in reader.find_elements(By.CSS_SELECTOR, "tbody tr")]
+        return len(found) == count and all(len(links) == 2 for links in found) and found
+
+    wait = WebDriverWait(reader, PATIENCE, ignored_exceptions=[StaleElementReferenceException])
+    return wait.until(rows)
 
 
 def what_is_shown(reader, report, category, row):
     """Open a result and then its caption; return ``img`` or ``page``."""
-    results_of(reader, report, category)[row][1].click()
+    click(reader, results_of(reader, report, category)[row][1])
     caption = wait_for(reader, By.CSS_SELECTOR, "li.prose")[0].text
     assert len(caption) > 50
     if category in ("Networks", "Scalar networks", "Squared regression"):
         assert "statement" in caption
-    results_of(reader, report, category)[row][0].click()
+    click(reader, results_of(reader, report, category)[row][0])
     (element,) = wait_for(reader, By.CSS_SELECTOR, "div.grow img, div.grow iframe, div.grow object, div.grow embed")
     if element.tag_name != "img":
         return "page"
-    WebDriverWait(reader, 10).until(lambda _: element.get_property("naturalWidth") > 100)
+    WebDriverWait(reader, PATIENCE).until(lambda _: element.get_property("naturalWidth") > 100)
     assert element.is_displayed()
     return "img"
 
 
 def wait_for(reader, by, what):
-    return WebDriverWait(reader, 10).until(lambda _: reader.find_elements(by, what))
+    return WebDriverWait(reader, PATIENCE).until(lambda _: reader.find_elements(by, what))
+
+
+def click(reader, element):
+    """Click on it once it stands still: the menu slides into its place, and a click on the way meets another entry."""
+    places = [None]
+
+    def stands_still(_):
+        places.append(element.rect)
+        return places[-1] == places[-2]
+
+    WebDriverWait(reader, PATIENCE, poll_frequency=0.3).until(stands_still)
+    element.click()
 
 
 def asked_for(reader):
