@@ -29,6 +29,8 @@ class Pipeline:
         self.output = self.folder / "output.txt"
         # The iterate from which each training process went on.
         self.begun_at: dict[int, int] = {}
+        # How many losses each training process had asked for when it was first seen with the lock.
+        self.asked_at_lock: dict[int, int] = {}
 
     def start(self, *options: str) -> subprocess.Popen[bytes]:
         """Start Snakemake, as the leader of a process group as under a shell."""
@@ -90,6 +92,24 @@ class Pipeline:
         """Return the running scripts of these rules that have asked for so many losses."""
         asked = {process: count for rule in rules for process, count in self.losses_asked_for(rule).items()}
         return [job for job in self.jobs(*rules) if asked.get(job.pid, 0) >= losses]
+
+    def training(self) -> list[psutil.Process]:
+        """Return the jobs that train: each has the lock of its run, and has since asked for a loss.
+
+        To be asked again until there are some. How many losses come before the lock is no affair of a test.
+        """
+        asked = self.losses_asked_for()
+        locking = [job for job in self.jobs("train") if self._has_the_lock(job)]
+        for job in locking:
+            self.asked_at_lock.setdefault(job.pid, asked.get(job.pid, 0))
+        return [job for job in locking if asked.get(job.pid, 0) > self.asked_at_lock[job.pid]]
+
+    @staticmethod
+    def _has_the_lock(job: psutil.Process) -> bool:
+        try:
+            return any(Path(file.path).name == ".training.lock" for file in job.open_files())
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            return False
 
     def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
         environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}

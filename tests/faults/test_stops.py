@@ -115,8 +115,7 @@ def test_two_at_once(pipeline, undisturbed):
 )
 def test_two_trainings_of_one_run(pipeline, undisturbed):
     first = pipeline.start()
-    # Past its second loss it has the lock: the first was for building the model.
-    (training,) = wait_until(partial(pipeline.computing, "train", losses=2), "no training")
+    (training,) = wait_until(pipeline.training, "no training")
     # Stopped, so that it neither ends with its workflow nor gives the lock back.
     training.suspend()
     try:
