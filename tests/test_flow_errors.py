@@ -200,3 +200,34 @@ def test_cases_are_those_of_their_seed():
 def test_an_option_that_there_is_not_is_named(option):
     with pytest.raises(TypeError, match=f"gfs_sharpness has no option '{option}'; it takes method, loss_tolerance"):
         flow.gfs_sharpness(scalar_loss, vector(1.0, 2.0), **{option: 1e-3})
+
+
+@pytest.mark.parametrize("method", ["rkc", "rk4"])
+def test_a_loss_that_rises_against_its_gradient_has_no_value(method):
+    def loss(w):
+        return 2 * w.detach().square().sum() - w.square().sum()
+
+    found = flow.gfs_sharpness(loss, torch.tensor([1.0, 2.0], dtype=torch.float64), method=method, max_gradients=2000)
+    assert found.status == {"rkc": "budget", "rk4": "unstable"}[method]
+    assert math.isnan(found.value)
+    assert math.isnan(found.error)
+
+
+@pytest.mark.parametrize(("size", "status"), [(1e10, "converged"), (1e13, "eigenvalue not converged")])
+def test_an_eigenvalue_that_rounding_hides_has_no_value(size, status):
+    # The Hessian is the difference of two matrices, which leaves an error of 1e-16 of their size.
+    generator = torch.Generator().manual_seed(0)
+    factor = torch.randn(30, 30, generator=generator, dtype=torch.float64)
+    less = size / 30 * factor @ factor.T
+    more = less + torch.eye(30, dtype=torch.float64)
+
+    found = flow.gfs_sharpness(
+        lambda w: (w @ (more @ w) - w @ (less @ w)) / 2, torch.ones(30, dtype=torch.float64), loss_tolerance=1e-3
+    )
+    assert found.status == status
+    if status == "converged":
+        assert abs(found.value - 1) <= found.error < 1e-3
+    else:
+        assert math.isnan(found.value)
+        assert math.isnan(found.error)
+        assert found.top.residual > 1e-4 * found.top.value

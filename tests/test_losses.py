@@ -214,6 +214,22 @@ def test_outputs_of_several_tensors_need_a_criterion_that_takes_them():
         networks.flat_loss(module, X, Y, criterion=lambda found, wanted: found["mean"] - wanted)
 
 
+@pytest.mark.parametrize("criterion", ["mean_squared_error", "cross_entropy"])
+@pytest.mark.parametrize("targets", [None, (Y,)])
+def test_a_named_criterion_needs_targets(criterion, targets):
+    with pytest.raises(TypeError, match=f"{criterion} takes one tensor of targets, found {type(targets).__name__}"):
+        networks.flat_loss(nn.Linear(3, 2).double(), X, targets, criterion=criterion)
+    loss, w = networks.flat_loss(nn.Linear(3, 2).double(), X, targets, criterion=lambda found, _: found.square().mean())
+    assert float(loss(w).detach()) > 0
+
+
+@pytest.mark.parametrize(("weights", "inputs"), [(torch.float64, torch.float32), (torch.float32, torch.float64)])
+def test_two_precisions_are_named(weights, inputs):
+    names = [str(dtype).removeprefix("torch.") for dtype in (inputs, weights)]
+    with pytest.raises(TypeError, match=f"^inputs are {names[0]} and the weights {names[1]}: the module does not take"):
+        networks.flat_loss(nn.Linear(3, 2).to(weights), X.to(inputs), Y.to(inputs))
+
+
 def by_a_hook(module):
     module[0].register_forward_hook(lambda _, x, y: y + module[2](y)[:, :1])
     return "mean_squared_error"

@@ -9,8 +9,10 @@ from torch.autograd import Function
 from torch.nn import functional
 from torch.nn.utils import parametrizations
 
-from gfs import networks
+from gfs import flow, networks
+from gfs.curvature import hessian_vector_product, sharpness
 from gfs.errors import LossError
+from gfs.self_check import check_loss
 
 SEEDS = range(5)
 
@@ -214,7 +216,7 @@ def test_losses_of_a_user_s_own():
     ("loss", "message"),
     [
         (lambda w: w.square().sum() + torch.rand(()), "the loss is random: "),
-        (lambda w: torch.tensor(1.0), "the loss has no gradient: "),
+        (lambda w: torch.tensor(1.0), "the loss does not depend on the weights"),
         (lambda w: w.detach().square().sum() + 0 * w.sum(), "the gradient of the loss is not that of its values"),
         (lambda w: w.square(), r"must be one real number in a torch tensor, found torch.float32 of shape \(2,\)"),
         (lambda w: 1.0, "must be one real number in a torch tensor, found float"),
@@ -234,3 +236,26 @@ def test_the_global_generators_are_left_alone_and_it_costs_a_handful_of_gradient
     networks.check_loss(lambda v: (calls.append(1), loss(v))[1], w)
     assert torch.equal(torch.get_rng_state(), before)
     assert len(calls) <= 8
+
+
+@pytest.mark.parametrize(
+    ("loss", "said"),
+    [
+        (lambda w: torch.ones(()), "does not depend on the weights"),
+        (lambda w: (OTHER**2).sum(), "does not depend on the weights"),
+        (lambda w: w.detach().square().sum(), "does not depend on the weights"),
+        (lambda w: w**2, r"found torch.float64 of shape \(3,\)"),
+        (lambda w: float(w.sum()), "found float"),
+        (lambda w: w.sum().long(), "found torch.int64"),
+        (lambda w: w.sum() + 0j, "found torch.complex128"),
+        (lambda w: (w.sum(), 1), "found tuple"),
+        (lambda w: None, "found NoneType"),
+    ],
+)
+@pytest.mark.parametrize("use", [check_loss, sharpness, hessian_vector_product, flow.gfs_sharpness])
+def test_what_is_no_loss_of_the_weights_is_said(use, loss, said):
+    with pytest.raises(LossError, match=said):
+        use(loss, torch.ones(3, dtype=torch.float64))
+
+
+OTHER = torch.ones(3, dtype=torch.float64, requires_grad=True)

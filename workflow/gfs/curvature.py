@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gfs import derivatives
 from gfs.arguments import require_counts, require_positive, require_weights
 from gfs.lanczos import NOT_FINITE, Lanczos, Product, half_random, random_direction
 from gfs.precision import exact
@@ -58,12 +59,15 @@ def hessian_vector_product(loss: Loss, parameters: Tensor) -> Callable[[Tensor],
         loss: maps a flat tensor of shape (P,) to a scalar tensor.
         parameters: the point ``w``, shape (P,).
 
+    Raises:
+        LossError: the loss gives no real number, or none that depends on its argument.
+
     >>> product = hessian_vector_product(lambda w: w[0] ** 2 * w[1], torch.tensor([1.0, 3.0]))
     >>> product(torch.tensor([1.0, 0.0])).tolist()  # the first column of [[2 w_2, 2 w_1], [2 w_1, 0]]
     [6.0, 2.0]
     """
     point = parameters.detach().requires_grad_(True)
-    (gradient,) = torch.autograd.grad(loss(point), point, create_graph=True)
+    gradient = derivatives.gradient(derivatives.evaluated(loss, point), point, create_graph=True)
 
     @exact()
     def product(vector: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gfs import derivatives
 from gfs.arguments import require_weights
 from gfs.curvature import Loss
 from gfs.errors import LossError
@@ -244,9 +245,9 @@ def _second_order(
 ) -> tuple[float, Tensor, Callable[[Tensor], Tensor], tuple[bool, tuple[str, ...]]]:
     """Return value, gradient, Hessian-vector product, and whether the graph has kinks and which functions of others."""
     at = point.clone().requires_grad_(True)
-    value = _evaluated(loss, at)
+    value = derivatives.evaluated(loss, at)
     of = made_of(value)
-    gradient = _differentiated(lambda: torch.autograd.grad(value, at, create_graph=True)[0], "gradient", of[1])
+    gradient = _differentiated(lambda: derivatives.gradient(value, at, create_graph=True), "gradient", of[1])
 
     def product(vector: Tensor) -> Tensor:
         if not gradient.requires_grad:
@@ -262,26 +263,14 @@ def _second_order(
 
 def _first_order(loss: Loss, point: Tensor) -> tuple[float, Tensor]:
     at = point.clone().requires_grad_(True)
-    value = _evaluated(loss, at)
-    gradient = _differentiated(lambda: torch.autograd.grad(value, at)[0], "gradient", ())
+    value = derivatives.evaluated(loss, at)
+    gradient = _differentiated(lambda: derivatives.gradient(value, at), "gradient", ())
     return float(value.detach()), gradient
 
 
 def _value(loss: Loss, point: Tensor) -> float:
     # With a graph, which losses that differentiate inside need.
-    return float(_evaluated(loss, point.clone().requires_grad_(True)).detach())
-
-
-def _evaluated(loss: Loss, at: Tensor) -> Tensor:
-    version = at._version
-    with torch.enable_grad():
-        value = loss(at)
-    if not isinstance(value, Tensor) or value.numel() != 1 or not value.is_floating_point():
-        found = f"{value.dtype} of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-        raise LossError(f"the loss must be one real number in a torch tensor, found {found}", "value")
-    if at._version != version:
-        raise LossError("the loss writes to the weights that it is given", "value")
-    return value
+    return float(derivatives.evaluated(loss, point.clone().requires_grad_(True)).detach())
 
 
 def _differentiated(derive: Callable[[], Tensor], what: str, functions: tuple[str, ...]) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from gfs import derivatives
 from gfs.curvature import Loss, hessian_vector_product
 from gfs.lanczos import Product
 from gfs.precision import exact
@@ -130,6 +131,5 @@ class Gradients:
 
 def _differentiate(loss: Loss, parameters: Tensor) -> tuple[Tensor, Tensor]:
     point = parameters.detach().requires_grad_(True)
-    value = loss(point)
-    (gradient,) = torch.autograd.grad(value, point)
-    return value.detach(), gradient
+    value = derivatives.evaluated(loss, point)
+    return value.detach(), derivatives.gradient(value, point)

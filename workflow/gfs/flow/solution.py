@@ -20,6 +20,7 @@ from torch import Tensor
 
 from gfs.arguments import require_counts, require_flags, require_positive, require_weights
 from gfs.curvature import Loss
+from gfs.derivatives import evaluated
 from gfs.flow.gradients import Failure, FlowEnded, Gradients, Point
 from gfs.flow.rk4 import RungeKutta4
 from gfs.flow.rkc import RungeKuttaChebyshev
@@ -495,6 +496,4 @@ def _where(loss: Loss, step: Step, level: float) -> tuple[float, Tensor, float]:
 
 
 def _value(loss: Loss, weights: Tensor) -> float:
-    # With a graph, though no gradient of the whole is wanted: a loss may differentiate inside.
-    with torch.enable_grad():
-        return float(loss(weights.detach().requires_grad_(True)).detach())
+    return float(evaluated(loss, weights.detach().requires_grad_(True)).detach())

@@ -107,8 +107,7 @@ def flat_loss(
     """
     _require_module(module)
     _require_data(inputs=inputs, targets=targets)
-    if isinstance(criterion, str) and criterion not in CRITERIA:
-        raise ValueError(f"unknown criterion {criterion!r}; choose one of {', '.join(CRITERIA)}, or give a function")
+    _require_criterion(criterion, targets)
     module = _unwrapped(module)
     own = substitution.own_copy(module)
     if not isinstance(criterion, str):
@@ -117,6 +116,7 @@ def flat_loss(
     loss = _FlatLoss(own, _own_data(inputs), _own_data(targets), criterion)
     start = torch.cat([parameter.detach().reshape(-1) for parameter in loss.parameters])
     if check:
+        _require_value(loss, start)
         try:
             check_loss(loss, start, precise=loss.in_float64)
         except LossError as error:
@@ -124,6 +124,31 @@ def flat_loss(
             raise LossError(f"{error}; {cause}" if cause else str(error), error.kind) from error
         _require_substitutes(loss, start, module)
     return loss, start
+
+
+def _require_value(loss: _FlatLoss, start: Tensor) -> None:
+    """Call the loss once, and say why the module does not take the data where the data themselves show it."""
+    try:
+        loss(start)
+    except (RuntimeError, TypeError) as error:
+        odd = [
+            f"{name} are {str(getattr(value, of)).removeprefix('torch.')} and the weights "
+            f"{str(getattr(start, of)).removeprefix('torch.')}"
+            # Criteria that have a name take targets of any precision.
+            for name, data in (("inputs", loss.inputs), ("targets", None if loss.named else loss.targets))
+            for value in _tensors(data)
+            for of in ("dtype", "device")
+            if isinstance(value, Tensor) and getattr(value, of) != getattr(start, of)
+        ]
+        if not odd:
+            raise
+        raise TypeError(
+            f"{'; '.join(dict.fromkeys(odd))}: the module does not take both ({_first_line(error)})"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
 
 
 def _require_substitutes(loss: Loss, start: Tensor, module: nn.Module) -> None:
@@ -231,6 +256,18 @@ def _require_data(**data: Any) -> None:
                 )
             if isinstance(value, Tensor) and value.is_complex():
                 raise ValueError(f"{name} must be real, found {value.dtype}; give real and imaginary part as two")
+
+
+def _require_criterion(criterion: str | Criterion, targets: Any) -> None:
+    if not isinstance(criterion, str):
+        return
+    if criterion not in CRITERIA:
+        raise ValueError(f"unknown criterion {criterion!r}; choose one of {', '.join(CRITERIA)}, or give a function")
+    if not isinstance(targets, Tensor):
+        raise TypeError(
+            f"{criterion} takes one tensor of targets, found {type(targets).__name__}; if the loss has others or "
+            "none, give as criterion a function of outputs and targets that returns a scalar"
+        )
 
 
 def _unwrapped(module: nn.Module) -> nn.Module:
