@@ -58,6 +58,8 @@ _MISSING = {
 PALETTE = sns.color_palette("colorblind")
 SHARPNESS_COLOUR = PALETTE[0]
 GFS_COLOUR = PALETTE[1]
+ERROR_BAND: Any = {"color": GFS_COLOUR, "alpha": 0.2, "linewidth": 0}
+ERROR_AT_ONE_LOSS_BAND: Any = {"color": GFS_COLOUR, "alpha": 0.35, "linewidth": 0}
 THRESHOLD_LINE: Any = {"color": "black", "linestyle": (0, (4, 2)), "linewidth": 0.8}
 DESCENT_COLOUR = PALETTE[0]
 GPGD_COLOUR = "0.6"
@@ -134,6 +136,7 @@ def networks(table: pd.DataFrame) -> Figure:
         run = single_run(table[table["experiment"] == name])
         sharpness_panel(column[0], run, markers=True)
         _logarithmic(column[0])
+        _limited_by_lines(column[0])
         loss_panel(column[1], run)
         # One legend for all panels: each of its own would be wider than its panel.
         column[0].get_legend().remove()
@@ -147,7 +150,9 @@ def networks(table: pd.DataFrame) -> Figure:
     for panel in axes[0]:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             shown.setdefault(label.partition(" (")[0], handle)
-    shown[r"error of $\phi$"] = Patch(color=GFS_COLOUR, alpha=0.25, linewidth=0)
+    shown[r"error of $\phi$"] = Patch(**ERROR_BAND)
+    # It lies on the other band.
+    shown["error at one loss"] = Patch(**{**ERROR_AT_ONE_LOSS_BAND, "alpha": 0.48})
     figure.legend([*shown.values()], [*shown], loc="outside upper center", ncols=min(len(shown), 2 * len(names)))
     return figure
 
@@ -158,6 +163,14 @@ def _logarithmic(axes: Axes) -> None:
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_locator(NullLocator())
+
+
+def _limited_by_lines(axes: Axes) -> None:
+    """Show all lines, and of an error that is wider than a third of a value no more than fits: lines are to be read."""
+    values = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.get_lines()])
+    values = values[np.isfinite(values) & (values > 0)]
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, 0.75 * float(values.min())), min(high, 1.33 * float(values.max())))
 
 
 def _written_out(experiment: str) -> str:
@@ -194,8 +207,11 @@ def sharpness_lines(axes: Axes, run: pd.DataFrame, *, markers: bool = False) -> 
     )
     solutions = run.dropna(subset="gfs_sharpness")
     if "gfs_error" in solutions:
-        low, high = (solutions["gfs_sharpness"] + sign * solutions["gfs_error"] for sign in (-1, 1))
-        axes.fill_between(solutions["iteration"], low, high, color=GFS_COLOUR, alpha=0.25, linewidth=0)
+        # What is left of the error between values of one run at one loss, in the darker band.
+        at_one_loss = solutions["gfs_error"] - solutions["stopping_error"]
+        for error, colour in ((solutions["gfs_error"], ERROR_BAND), (at_one_loss, ERROR_AT_ONE_LOSS_BAND)):
+            low, high = (solutions["gfs_sharpness"] + sign * error for sign in (-1, 1))
+            axes.fill_between(solutions["iteration"], low, high, **colour)
     axes.plot(
         solutions["iteration"],
         solutions["gfs_sharpness"],
