@@ -137,6 +137,47 @@ def test_at_degenerate_minima_the_error_covers_what_is_to_come(power, growth):
     assert found.value - 2 <= found.error < 3 * (found.value - 2)
 
 
+@pytest.mark.parametrize(
+    ("power", "absolute", "growth", "top", "start"),
+    [
+        (6, False, 0.10, 1.209, (1.266, 0.1322)),
+        (6, True, 0.10, 1.209, (1.266, 0.1322)),
+        (8, True, 0.45, 1.255, (1.309, 0.0827)),
+        (8, False, 0.88, 0.615, (1.189, 0.1960)),
+    ],
+)
+def test_a_flat_valley_below_the_tolerance_is_seen(power, absolute, growth, top, start):
+    """The loss falls as at an ordinary minimum to a fiftieth of the tolerance and less, and then hardly."""
+
+    def loss(w):
+        height = w[1].abs() if absolute else w[1]
+        return top * (growth * w[1]).exp() * w[0] ** 2 / 2 + height**power
+
+    found = flow.gfs_sharpness(loss, vector(*start))
+    assert found.status == "converged"
+    assert abs(found.value - top) <= found.error < 2 * abs(found.value - top)
+
+
+@pytest.mark.parametrize(("seed", "apart"), [(1, 0.02), (1, 0.005), (3, 0.01), (4, 0.01)])
+def test_with_two_samples_next_to_each_other_the_error_covers_what_is_to_come(seed, apart):
+    """The way to where both labels are met is a plateau, hundreds of times as long as that to its beginning."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(5, 10))
+    X[1] = X[0] + apart * rng.normal(size=10)
+    y = rng.normal(size=5)
+    y[1] = y[0] + 0.03 * rng.normal()
+    start = rng.normal(size=20) * 0.3 + 0.3
+    exact = float(SquaredRegression(X, y).gfs_sharpness(start[:10], start[10:]))
+    inputs, targets = torch.from_numpy(X), torch.from_numpy(y)
+
+    def loss(w):
+        return (inputs @ (w[:10] ** 2 - w[10:] ** 2) - targets).square().sum() / 10
+
+    found = flow.gfs_sharpness(loss, torch.from_numpy(start))
+    assert found.status == "converged"
+    assert abs(found.value - exact) <= found.error < 4 * abs(found.value - exact)
+
+
 @pytest.mark.parametrize("decay", [1.0, 1.4])
 @pytest.mark.parametrize("seed", [5, 6, 7])
 def test_with_a_power_law_spectrum_the_error_covers_what_is_to_come(decay, seed):

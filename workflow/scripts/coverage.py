@@ -7,7 +7,7 @@ from gfs import files, provenance
 from gfs.speed import coverage
 
 # No constant of the flow or of its errors was chosen by the cases of this one.
-SEED = 2
+SEED = 3
 
 
 def main(snakemake):

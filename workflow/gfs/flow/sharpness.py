@@ -30,6 +30,8 @@ _TURNING = 0.75
 # That law never holds exactly, and coarser flows tell the error to a factor.
 _MARGIN = 2.0
 _SEEN_MARGIN = 1.05
+# Of a plateau of y^8 what is seen is a quarter of the way.
+_PLATEAU_MARGIN = 4.0
 _INTEGRATION_MARGIN = {"rkc": 4.5, "rk4": 12.0}
 # Where the gradient jumps errors follow no power of the tolerance: so many times what coarser flows differ by.
 _MARGIN_AT_KINKS = 1.5
@@ -61,7 +63,9 @@ class GFSSharpness:
             ``r / (1 - r)`` times the last change for the rest, if changes from a loss to a quarter of it fall by the
             factor r. Where one slow direction is left r is 1/2, as the distance to the end is proportional to the root
             of the loss; at degenerate minima, and where many slow directions are left, r is nearer to one, and from
-            0.9 on no limit is in sight: the rest is then taken for eighteen times the last change.
+            0.9 on no limit is in sight: the rest is then taken for eighteen times the last change. Where the way on
+            comes to a plateau, on which the loss falls many times as slowly, it is at least four times what the
+            sharpness changes by to the end of a quadratic valley along the gradient.
         eigenvalue_error: the residual of the eigenvalue; some eigenvalue lies within it.
         status: ``converged``, or why there is no value: that of the flow, ``eigenvalue not converged``, or ``negative
             curvature`` where the largest eigenvalue is not positive.
@@ -199,7 +203,12 @@ class _Estimate:
         if len(levels) < 3:
             return math.nan
         values = [self._at(level) for level in levels]
-        return _SEEN_MARGIN * abs(values[-1] - self._top.value) + _left(values, self._kinks)
+        error = _SEEN_MARGIN * abs(values[-1] - self._top.value) + _left(values, self._kinks)
+        ahead = fine.plateau_end()
+        if ahead is None:
+            return error
+        reached, there = self._value(fine.last.weights), self._value(ahead)
+        return max(error, abs(reached - self._top.value) + _PLATEAU_MARGIN * abs(there - reached))
 
     def _at(self, level: float) -> float:
         """Return the sharpness where the flow passed a loss; its end may be another one, where it starts there."""

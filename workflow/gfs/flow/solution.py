@@ -53,6 +53,10 @@ _LEVELS_BEYOND = 7
 _WAY_ON = 0.5
 _CHEAP_WAY_ON = 0.2
 _FEW = 150
+# Where the time for one such factor is so many times that for the one before, a plateau begins: with a loss that falls
+# like a power of the time it is four times at most. How many of the last times are looked at.
+_PLATEAU = 8.0
+_LATELY = 3
 # Losses below this are not followed: squares of what is left of the gradient have no digits any more.
 _LEAST = 1e-290
 # How much coarser the flows are that the error is estimated by, in the tolerance of rkc and the step of rk4.
@@ -309,6 +313,7 @@ class Flow:
         self._report = report
         self._integrator: Integrator | None = None
         self._point: Point | None = None
+        self._fall = 0.0  # of the loss per time over the last step
         self.began = math.nan
         self._scale: Scale | None = None
         self._leave_by: float | None = None  # the time by which a saddle has to be left
@@ -365,6 +370,26 @@ class Flow:
         status = self._forget_what_is_beyond()
         return [level for level in beyond if level in self.passed], status
 
+    def plateau_end(self) -> Tensor | None:
+        """Return where a plateau leads that the flow is on, or has lately come to; None where there is none.
+
+        On a plateau the loss falls many times as slowly as before: what is left of it lies in directions in which it is
+        nearly flat, and the way there is long. The flow is headed for ``w - 2 L grad L / |grad L|^2``, the end of a
+        quadratic valley along the gradient; of ``y^p`` it is a share of 2/p of the way.
+        """
+        point = self._point
+        if point is None or not point.finite or not point.loss > 0 or point.speed == 0:
+            return None
+        if self._fall < point.speed**2 / 2:  # it slides along kinks, and most of the gradient leads nowhere
+            return None
+        times = [passed.time for _, passed in sorted(self.passed.items(), reverse=True)]
+        # Levels above the start are passed at time zero.
+        taken = [later - earlier for earlier, later in pairwise(times) if later > earlier > 0][-_LATELY:]
+        now = math.log(NEAR) * point.loss / point.speed**2
+        if not any(later > _PLATEAU * earlier for earlier, later in pairwise([*taken, now])):
+            return None
+        return point.weights + point.velocity * (2 * point.loss / point.speed**2)
+
     def _forget_what_is_beyond(self) -> Status:
         beyond = self.status
         if beyond != "negative loss":
@@ -412,6 +437,7 @@ class Flow:
             self._point = point = step.after
             began = self.last.time
             self.last = Passed(point.weights, point.loss, began + step.length)
+            self._fall = (step.before.loss - point.loss) / step.length
             self.steps += 1
             _require_positive(point)
             while left and point.loss <= left[0]:
