@@ -5,9 +5,11 @@ import math
 import os
 import platform
 import resource
+import shutil
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -220,3 +222,39 @@ def test_every_byte_of_a_record_counts(tmp_path):
 def test_a_record_of_an_earlier_version_is_read(tmp_path):
     (tmp_path / "old.json").write_text(json.dumps({"sha256": "0", "parameters": {}}))
     assert files.read_record(tmp_path / "old.json") == {"sha256": "0", "parameters": {}}
+
+
+def test_the_commit_of_a_record_is_that_of_the_source(tmp_path):
+    """Results in version control that are made again do not count, nor does what happens while a job runs."""
+    folder = tmp_path / "workflow/gfs"
+    shutil.copytree(Path(provenance.__file__).parent, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("config.yaml", "results/page.md", "figures/figure.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("as committed")
+
+    def git(*arguments):
+        identity = ["-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false"]
+        run = subprocess.run(["git", *identity, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True)
+        return run.stdout.strip()
+
+    def recorded(meanwhile="pass"):
+        code = (
+            "from pathlib import Path; from gfs import provenance; "
+            f"record = provenance.recorder({{}}); {meanwhile}; print(record()['commit'])"
+        )
+        environment = {**os.environ, "PYTHONPATH": str(folder.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+        run = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, check=True
+        )
+        return run.stdout.decode().strip()
+
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "--message", "all")
+    clean = git("rev-parse", "HEAD")
+    assert recorded() == clean
+    (tmp_path / "results/page.md").unlink()
+    (tmp_path / "figures/figure.png").write_text("another")
+    assert recorded() == clean
+    assert recorded("Path('config.yaml').write_text('edited meanwhile')") == clean
+    assert recorded() == f"{clean}-dirty"

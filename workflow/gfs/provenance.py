@@ -35,6 +35,8 @@ PACKAGES = (
 def recorder(parameters: Mapping[str, Any], *, seed: int | None = None) -> Callable[[], dict[str, Any]]:
     """Start the clock; the returned function gives the record to be stored beside a result."""
     started = time.perf_counter()
+    # That of the code that is running: at the end of a long job the checkout may be another.
+    made_by = commit()
 
     def record() -> dict[str, Any]:
         return {
@@ -42,7 +44,7 @@ def recorder(parameters: Mapping[str, Any], *, seed: int | None = None) -> Calla
             "seed": seed,
             "wall_time_s": round(time.perf_counter() - started, 3),
             "written": datetime.now(UTC).isoformat(timespec="seconds"),
-            "commit": commit(),
+            "commit": made_by,
             "versions": versions(),
             "hardware": hardware(),
         }
@@ -80,21 +82,22 @@ def _peak_memory() -> int:
 def commit() -> str | None:
     """Return the commit of the source, ``-dirty`` appended if tracked files differ from it.
 
+    Results and figures in version control are no source: a rule that makes them again has removed them when it starts.
     Outside a checkout, as in a copy of one on another machine, it is what the environment variable ``GFS_COMMIT`` says,
     or None.
     """
-    folder = Path(__file__).parent
     try:
-        return subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=30,
-        ).stdout.strip()
+        known = _git("rev-parse", "HEAD")
+        changed = _git("diff", "--name-only", "HEAD", "--", ":/", ":(top,exclude)results", ":(top,exclude)figures")
     except (OSError, subprocess.SubprocessError):
         return os.environ.get("GFS_COMMIT")
+    return f"{known}-dirty" if changed else known
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(
+        ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=30
+    ).stdout.strip()
 
 
 @cache
