@@ -35,11 +35,11 @@ reference-figures:
 	$(MAKE) redraw ARGS="--configfile config/paper.yaml config/reference.yaml"
 	@echo "Done: the figures are in figures/reference/, the claims in results/reference/claims.md."
 
-# After a default run: its tables become part of the reference results, and README.md's table of claims that of both.
+# After a default run: its tables become part of the reference results, and the tables of claims in README.md and docs/results.md those of both.
 reference-collect: install
 	$(SNAKEMAKE) --cores $(CORES) --forcerun reference_collect -- reference_collect
 	$(MAKE) reference-figures
-	.venv/bin/python -m gfs.claims --readme README.md $(REFERENCE)/claims-default.json $(REFERENCE)/claims.json
+	.venv/bin/python -m gfs.claims --page README.md --page docs/results.md $(REFERENCE)/claims-default.json $(REFERENCE)/claims.json
 
 # Does a run of one's own agree with the reference results? Of config/reference.yaml in another checkout:
 # `make agreement TABLES=other/results/reference/tables`.

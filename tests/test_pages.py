@@ -34,7 +34,7 @@ def test_links_lead_somewhere(page):
 
 
 def test_dead_links_are_found():
-    text = "[a](nothing.md) [b](LICENSE) [c](#figures) [d](#nothing) [e](README.md#nothing) [f](https://example.org)"
+    text = "[a](nothing.md) [b](LICENSE) [c](#three-commands) [d](#nothing) [e](README.md#nothing) [f](https://example.org)"
     assert dead_links(ROOT / "README.md", text) == ["nothing.md", "#nothing", "README.md#nothing"]
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -58,11 +59,27 @@ def test_every_claim_is_there_for_both_scales():
         assert {row["scale"] for row in rows} == {scale}
 
 
-def test_readme_has_the_claims_of_both_scales(tmp_path):
-    page = tmp_path / "README.md"
-    shutil.copyfile(ROOT / "README.md", page)
-    assert main(["--readme", str(page), str(REFERENCE / "claims-default.json"), str(REFERENCE / "claims.json")]) == 0
-    assert page.read_text(encoding="utf-8") == (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_pages_have_the_claims_of_both_scales(tmp_path):
+    pages = {ROOT / name: tmp_path / Path(name).name for name in ("README.md", "docs/results.md")}
+    for page, copy in pages.items():
+        shutil.copyfile(page, copy)
+    options = [option for copy in pages.values() for option in ("--page", str(copy))]
+    assert main([*options, str(REFERENCE / "claims-default.json"), str(REFERENCE / "claims.json")]) == 0
+    for page, copy in pages.items():
+        assert copy.read_text(encoding="utf-8") == page.read_text(encoding="utf-8")
+    assert printing.TOTALS_BEGIN in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert printing.BEGIN in (ROOT / "docs/results.md").read_text(encoding="utf-8")
+    assert printing.NETWORKS_BEGIN in (ROOT / "docs/results.md").read_text(encoding="utf-8")
+
+
+def test_totals_are_counted():
+    results = [*rows(), *rows(verdict="fails"), *rows(verdict="not attempted"), *rows(check="by construction")]
+    assert printing.totals([rows(), results]).splitlines() == [
+        "| claims | holds | fails | not attempted |",
+        "| --- | --- | --- | --- |",
+        "| scale test | 1 | 0 | 0 |",
+        "| scale test | 1 | 1 | 1 |",
+    ]
 
 
 def test_every_table_is_what_was_written_and_all_are_small():
@@ -239,7 +256,7 @@ def test_a_page_without_a_place_for_them_and_claims_that_are_none(tmp_path, caps
     none.write_text("[]", encoding="utf-8")
     some.write_text(json.dumps(rows()), encoding="utf-8")
     with pytest.raises(printing.UserError, match="claims:begin"):
-        main(["--readme", str(page), str(some)])
+        main(["--page", str(page), str(some)])
     assert page.read_text(encoding="utf-8") == "nothing"
     for path in (none, tmp_path / "nowhere.json"):
         with pytest.raises(printing.UserError, match=f"cannot read the claims {path}"):

@@ -1,7 +1,7 @@
 """``python -m gfs.claims results/claims.json``: the claims of a run with their verdicts, for a terminal.
 
-``python -m gfs.claims --readme README.md A.json B.json`` writes the summary of two scales into README.md instead, and
-the networks of the last one.
+``python -m gfs.claims --page README.md --page docs/results.md A.json B.json`` writes the summary of two scales into
+these pages instead, and the networks of the last one.
 """
 
 from __future__ import annotations
@@ -23,15 +23,19 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("claims", type=Path, nargs="+", help="what the rule claims wrote, such as results/claims.json")
     parser.add_argument(
-        "--readme", type=Path, metavar="PAGE", help="write a summary into this page, between its markers"
+        "--page",
+        type=Path,
+        action="append",
+        default=[],
+        help="write a summary into this page, between its markers; more than once for several",
     )
     chosen = parser.parse_args(arguments)
     scales = [read(path) for path in chosen.claims]
-    if chosen.readme:
-        if not chosen.readme.is_file():
-            raise UserError(f"there is no page {chosen.readme}")
-        printing.update(chosen.readme, scales)
-    else:
+    for page in chosen.page:
+        if not page.is_file():
+            raise UserError(f"there is no page {page}")
+        printing.update(page, scales)
+    if not chosen.page:
         print("\n\n".join(printing.aligned(results) for results in scales))
     return 0
 

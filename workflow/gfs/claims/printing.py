@@ -1,4 +1,4 @@
-"""The claims as a page of Markdown, as a table for a terminal, and as the summary in README.md."""
+"""The claims as a page of Markdown, as a table for a terminal, and as summaries in other pages."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ _OTHERS = "other text"
 
 BEGIN, END = "<!-- claims:begin -->", "<!-- claims:end -->"
 NETWORKS_BEGIN, NETWORKS_END = "<!-- networks:begin -->", "<!-- networks:end -->"
+TOTALS_BEGIN, TOTALS_END = "<!-- totals:begin -->", "<!-- totals:end -->"
 
 
 # Of a page of checks also why each is one.
@@ -232,9 +233,31 @@ def between(page: str, begin: str, end: str, text: str) -> str:
 
 
 def update(path: Path, scales: Sequence[Sequence[Row]]) -> None:
-    """Write the summary into the page at ``path``, and the networks of the last scale."""
-    page = between(path.read_text(encoding="utf-8"), BEGIN, END, summary(scales))
-    write_text(path, between(page, NETWORKS_BEGIN, NETWORKS_END, networks(scales[-1])))
+    """Write the totals, the summary and the networks of the last scale into the page at ``path``, where it has a place.
+
+    Raises:
+        UserError: the page has a place for none of them.
+    """
+    page = path.read_text(encoding="utf-8")
+    places = [
+        (TOTALS_BEGIN, TOTALS_END, totals(scales)),
+        (BEGIN, END, summary(scales)),
+        (NETWORKS_BEGIN, NETWORKS_END, networks(scales[-1])),
+    ]
+    found = [place for place in places if place[0] in page]
+    if not found:
+        raise UserError(f"{path} has no place for the claims, such as {BEGIN} and, further down, {END}")
+    for begin, end, text in found:
+        page = between(page, begin, end, text)
+    write_text(path, page)
+
+
+def totals(scales: Sequence[Sequence[Row]]) -> str:
+    """Return a Markdown table of how many claims hold, fail and are not attempted, a row per scale."""
+    counts = [_count(claims_of(results)) for results in scales]
+    rows = [[_scale(results), *count.values()] for results, count in zip(scales, counts, strict=True)]
+    head = ["claims", *counts[0]]
+    return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in (head, ["---"] * len(head), *rows))
 
 
 def _scale(results: Sequence[Row]) -> str:
