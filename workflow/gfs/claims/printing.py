@@ -255,9 +255,9 @@ def update(path: Path, scales: Sequence[Sequence[Row]]) -> None:
 def totals(scales: Sequence[Sequence[Row]]) -> str:
     """Return a Markdown table of how many claims hold, fail and are not attempted, a row per scale."""
     counts = [_count(claims_of(results)) for results in scales]
-    rows = [[_scale(results), *count.values()] for results, count in zip(scales, counts, strict=True)]
+    rows = [[_scale(results), *map(str, count.values())] for results, count in zip(scales, counts, strict=True)]
     head = ["claims", *counts[0]]
-    return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in (head, ["---"] * len(head), *rows))
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
 
 
 def _scale(results: Sequence[Row]) -> str:
