@@ -10,7 +10,7 @@ try:
     # Snakemake, which is about to refuse, names another way, which asks nobody.
     if workflow.is_main_process and resume.is_left_locked():
         print(
-            "A Snakemake that is no more has left this folder locked: `make resume` unlocks it and goes on (README.md)."
+            "A Snakemake that is no more has left this folder locked: `make resume` unlocks it and goes on (docs/operations.md)."
         )
 except OSError:
     pass

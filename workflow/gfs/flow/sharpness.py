@@ -204,7 +204,7 @@ class _Estimate:
             return math.nan
         values = [self._at(level) for level in levels]
         error = _SEEN_MARGIN * abs(values[-1] - self._top.value) + _left(values, self._kinks)
-        ahead = fine.plateau_end()
+        ahead = fine.plateau_end(kinks=self._kinks)
         if ahead is None:
             return error
         reached, there = self._value(fine.last.weights), self._value(ahead)

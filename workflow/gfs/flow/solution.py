@@ -370,7 +370,7 @@ class Flow:
         status = self._forget_what_is_beyond()
         return [level for level in beyond if level in self.passed], status
 
-    def plateau_end(self) -> Tensor | None:
+    def plateau_end(self, *, kinks: bool) -> Tensor | None:
         """Return where a plateau leads that the flow is on, or has lately come to; None where there is none.
 
         On a plateau the loss falls many times as slowly as before: what is left of it lies in directions in which it is
@@ -380,7 +380,9 @@ class Flow:
         point = self._point
         if point is None or not point.finite or not point.loss > 0 or point.speed == 0:
             return None
-        if self._fall < point.speed**2 / 2:  # it slides along kinks, and most of the gradient leads nowhere
+        # Where a flow slides along kinks most of the gradient leads nowhere. On a smooth plateau the last step may have
+        # left much of it along stiff directions too, but there the plateau is real.
+        if kinks and self._fall < point.speed**2 / 2:
             return None
         times = [passed.time for _, passed in sorted(self.passed.items(), reverse=True)]
         # Levels above the start are passed at time zero.
