@@ -35,7 +35,8 @@ reference-figures:
 	$(MAKE) redraw ARGS="--configfile config/paper.yaml config/reference.yaml"
 	@echo "Done: the figures are in figures/reference/, the claims in results/reference/claims.md."
 
-# After a default run: its tables become part of the reference results, and the tables of claims in README.md and docs/results.md those of both.
+# After a default run: its tables become part of the reference results, and the tables of claims in README.md and
+# docs/results.md those of both.
 reference-collect: install
 	$(SNAKEMAKE) --cores $(CORES) --forcerun reference_collect -- reference_collect
 	$(MAKE) reference-figures

@@ -77,11 +77,12 @@ def copy_project(folder: Path) -> Project:
     return Project(folder)
 
 
-def git(folder: Path, *arguments: str) -> None:
-    """Run git as somebody."""
+def git(folder: Path, *arguments: str) -> str:
+    """Run git as somebody, and return what it prints."""
     settings = ["user.name=A", "user.email=a@example.org", "commit.gpgsign=false"]
     options = [word for setting in settings for word in ("-c", setting)]
-    subprocess.run(["git", *options, *arguments], cwd=folder, check=True, capture_output=True)
+    run = subprocess.run(["git", *options, *arguments], cwd=folder, check=True, capture_output=True, text=True)
+    return run.stdout.strip()
 
 
 def make_checkout(folder: Path) -> None:

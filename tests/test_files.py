@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from project import commit_all, git
 
 from gfs import files, provenance
 from gfs.errors import UnreadableError, UserError
@@ -232,11 +233,6 @@ def test_the_commit_of_a_record_is_that_of_the_source(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("as committed")
 
-    def git(*arguments):
-        identity = ["-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false"]
-        run = subprocess.run(["git", *identity, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True)
-        return run.stdout.strip()
-
     def recorded(meanwhile="pass"):
         code = (
             "from pathlib import Path; from gfs import provenance; "
@@ -248,10 +244,9 @@ def test_the_commit_of_a_record_is_that_of_the_source(tmp_path):
         )
         return run.stdout.decode().strip()
 
-    git("init", "--quiet")
-    git("add", ".")
-    git("commit", "--quiet", "--message", "all")
-    clean = git("rev-parse", "HEAD")
+    git(tmp_path, "init")
+    commit_all(tmp_path)
+    clean = git(tmp_path, "rev-parse", "HEAD")
     assert recorded() == clean
     (tmp_path / "results/page.md").unlink()
     (tmp_path / "figures/figure.png").write_text("another")

@@ -3,6 +3,11 @@
 from pathlib import Path
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error of others says, without its full stop; its name where it says nothing."""
+    return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+
+
 class UserError(Exception):
     """Something outside the program is wrong; the message names the value, the place and the mend."""
 

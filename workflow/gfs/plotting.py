@@ -152,7 +152,8 @@ def networks(table: pd.DataFrame) -> Figure:
             shown.setdefault(label.partition(" (")[0], handle)
     shown[r"error of $\phi$"] = Patch(**ERROR_BAND)
     # It lies on the other band.
-    shown["error at one loss"] = Patch(**{**ERROR_AT_ONE_LOSS_BAND, "alpha": 0.48})
+    opacity = 1 - (1 - ERROR_BAND["alpha"]) * (1 - ERROR_AT_ONE_LOSS_BAND["alpha"])
+    shown["error at one loss"] = Patch(**{**ERROR_AT_ONE_LOSS_BAND, "alpha": opacity})
     figure.legend([*shown.values()], [*shown], loc="outside upper center", ncols=min(len(shown), 2 * len(names)))
     return figure
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from gfs import derivatives
 from gfs.arguments import require_weights
 from gfs.curvature import Loss
-from gfs.errors import LossError
+from gfs.errors import LossError, first_line
 from gfs.graph import made_of
 
 # The point is moved by this share of a typical weight, or by less where the loss is not finite there.
@@ -277,9 +277,8 @@ def _differentiated(derive: Callable[[], Tensor], what: str, functions: tuple[st
     try:
         return derive()
     except RuntimeError as error:
-        said = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         named = f" (in {', '.join(functions)}?)" if functions else ""
-        raise LossError(f"the loss has no {what}{named}: {said}", what) from error
+        raise LossError(f"the loss has no {what}{named}: {first_line(error)}", what) from error
 
 
 # In float64 and scaled, so that neither a sum over many weights nor the square of a small number is lost.

@@ -219,7 +219,7 @@ class RungeKuttaChebyshev:
         self._taken(step)
 
     def _taken(self, step: Step) -> Step:
-        self._fall = (step.before.loss - step.after.loss) / step.length
+        self._fall = step.fall
         return step
 
     @property

@@ -378,7 +378,7 @@ class Flow:
         quadratic valley along the gradient; of ``y^p`` it is a share of 2/p of the way.
         """
         point = self._point
-        if point is None or not point.finite or not point.loss > 0 or point.speed == 0:
+        if point is None or not point.finite or point.slowest_curvature == 0:
             return None
         # Where a flow slides along kinks most of the gradient leads nowhere. On a smooth plateau the last step may have
         # left much of it along stiff directions too, but there the plateau is real.
@@ -387,10 +387,11 @@ class Flow:
         times = [passed.time for _, passed in sorted(self.passed.items(), reverse=True)]
         # Levels above the start are passed at time zero.
         taken = [later - earlier for earlier, later in pairwise(times) if later > earlier > 0][-_LATELY:]
-        now = math.log(NEAR) * point.loss / point.speed**2
+        ahead = 1 / (2 * point.slowest_curvature)
+        now = math.log(NEAR) * ahead / 2
         if not any(later > _PLATEAU * earlier for earlier, later in pairwise([*taken, now])):
             return None
-        return point.weights + point.velocity * (2 * point.loss / point.speed**2)
+        return point.weights + point.velocity * ahead
 
     def _forget_what_is_beyond(self) -> Status:
         beyond = self.status
@@ -439,7 +440,7 @@ class Flow:
             self._point = point = step.after
             began = self.last.time
             self.last = Passed(point.weights, point.loss, began + step.length)
-            self._fall = (step.before.loss - point.loss) / step.length
+            self._fall = step.fall
             self.steps += 1
             _require_positive(point)
             while left and point.loss <= left[0]:

@@ -17,6 +17,11 @@ class Step:
     after: Point
     length: float
 
+    @property
+    def fall(self) -> float:
+        """How much the loss falls per time."""
+        return (self.before.loss - self.after.loss) / self.length
+
     def weights(self, share: float) -> Tensor:
         """Return the weights at a share of the step's length, from 0 to 1: cubic Hermite interpolation."""
         left = 1 - share

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gfs.curvature import Loss
-from gfs.errors import LossError
+from gfs.errors import LossError, first_line
 from gfs.graph import leaves
 from gfs.networks import causes, substitution
 from gfs.self_check import check_loss
@@ -116,39 +116,36 @@ def flat_loss(
     loss = _FlatLoss(own, _own_data(inputs), _own_data(targets), criterion)
     start = torch.cat([parameter.detach().reshape(-1) for parameter in loss.parameters])
     if check:
-        _require_value(loss, start)
         try:
             check_loss(loss, start, precise=loss.in_float64)
         except LossError as error:
             cause = causes.cause(own, error)
             raise LossError(f"{error}; {cause}" if cause else str(error), error.kind) from error
+        except (RuntimeError, TypeError) as error:
+            odd = _unlike_the_weights(loss, start)
+            if not odd:
+                raise
+            raise TypeError(f"{odd}: the module does not take both ({first_line(error)})") from error
         _require_substitutes(loss, start, module)
     return loss, start
 
 
-def _require_value(loss: _FlatLoss, start: Tensor) -> None:
-    """Call the loss once, and say why the module does not take the data where the data themselves show it."""
-    try:
-        loss(start)
-    except (RuntimeError, TypeError) as error:
-        odd = [
-            f"{name} are {str(getattr(value, of)).removeprefix('torch.')} and the weights "
-            f"{str(getattr(start, of)).removeprefix('torch.')}"
-            # Criteria that have a name take targets of any precision.
-            for name, data in (("inputs", loss.inputs), ("targets", None if loss.named else loss.targets))
-            for value in _tensors(data)
-            for of in ("dtype", "device")
-            if isinstance(value, Tensor) and getattr(value, of) != getattr(start, of)
-        ]
-        if not odd:
-            raise
-        raise TypeError(
-            f"{'; '.join(dict.fromkeys(odd))}: the module does not take both ({_first_line(error)})"
-        ) from error
+def _unlike_the_weights(loss: _FlatLoss, start: Tensor) -> str:
+    """Return which data are of another precision or device than the weights; nothing where they are not."""
+    # Criteria that have a name take targets of any precision.
+    data = {"inputs": loss.inputs, "targets": None if loss.named else loss.targets}
+    odd = [
+        f"{name} are {_short(getattr(value, of))} and the weights {_short(getattr(start, of))}"
+        for name, values in data.items()
+        for value in _tensors(values)
+        for of in ("dtype", "device")
+        if isinstance(value, Tensor) and getattr(value, of) != getattr(start, of)
+    ]
+    return "; ".join(dict.fromkeys(odd))
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+def _short(value: torch.dtype | torch.device) -> str:
+    return str(value).removeprefix("torch.")
 
 
 def _require_substitutes(loss: Loss, start: Tensor, module: nn.Module) -> None:
