@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.integrate import LSODA
 from torch import nn
 
 from gfs import curvature, flow, networks, scalar
@@ -182,7 +183,66 @@ def test_with_two_samples_next_to_each_other_the_error_covers_what_is_to_come(se
 
     found = flow.gfs_sharpness(loss, torch.from_numpy(start))
     assert found.status == "converged"
-    assert abs(found.value - exact) <= found.error < 4 * abs(found.value - exact)
+    assert abs(found.value - exact) <= found.error < 5 * abs(found.value - exact)
+
+
+@pytest.mark.parametrize("seed", [9, 18, 36, 40])
+def test_a_plateau_of_a_network_is_no_end_of_the_flow(seed):
+    """The loss would not fall by its size in 1e9 steps of 1/sharpness, and yet it does not rest.
+
+    On the way to where the labels of two samples next to each other are met, that is at a loss of 1e-6 or, with seed
+    40, at one above the tolerance.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    inputs, targets = (torch.randn(3, 1, generator=generator, dtype=torch.float64) for _ in range(2))
+    inputs[1], targets[1] = inputs[0] + 3e-3, targets[0] + 1e-2
+    torch.manual_seed(seed)
+    network = nn.Sequential(nn.Linear(1, 4), nn.Softplus(), nn.Linear(4, 1)).double()
+    loss, start = networks.flat_loss(network, inputs, targets)
+    found = flow.gfs_sharpness(loss, start, max_gradients=50_000)
+    assert found.status == "converged"
+    assert abs(found.value - _at_the_end_by_lsoda(loss, start)) <= found.error
+
+
+def _at_the_end_by_lsoda(loss, start):
+    def gradient(_, w):
+        return -flow.loss_and_gradient(loss, torch.from_numpy(w))[1].numpy()
+
+    def jacobian(_, w):
+        return -torch.autograd.functional.hessian(loss, torch.from_numpy(w)).numpy()
+
+    solver = LSODA(gradient, 0.0, start.numpy(), np.inf, rtol=1e-8, atol=1e-11, jac=jacobian)
+    while float(loss(torch.from_numpy(solver.y))) > 1e-12:
+        solver.step()
+    return np.linalg.eigvalsh(-jacobian(0.0, solver.y))[-1]
+
+
+@pytest.mark.parametrize("height", [1e-2, 1e-4, 2e-5])
+@pytest.mark.parametrize("away", [1e-4, 1e-8])
+def test_a_flow_that_leaves_a_weak_saddle_is_not_stationary(height, away):
+    """There the gradient vanishes, and the negative curvature is 8e-5 times the largest at least."""
+
+    def loss(w):
+        return w[0] ** 2 / 2 + height * (w[1] ** 2 - 1) ** 2
+
+    found = flow.gfs_sharpness(loss, vector(1.0, away), max_gradients=20_000)
+    assert found.status == "converged"
+    assert abs(found.value - 1) <= 1e-6
+    assert flow.gradient_flow_solution(loss, vector(1.0, 0.0), max_gradients=20_000).status == "stationary"
+
+
+@pytest.mark.parametrize("floor", [1.5e-5, 3e-6])
+@pytest.mark.parametrize("condition", [1e2, 1e5])
+def test_a_minimum_above_zero_is_soon_told_from_a_plateau(floor, condition):
+    """Above the tolerance it is a status, and below it the end of the flow."""
+    scales = torch.logspace(-math.log10(condition), 0, 12, dtype=torch.float64)
+
+    def loss(w):
+        return floor + (scales * (w + 0.1 * w.roll(1) ** 2) ** 2).sum() / 2
+
+    found = flow.gfs_sharpness(loss, torch.full((12,), 0.1, dtype=torch.float64), max_gradients=50_000)
+    assert found.status == ("stationary" if floor > 1e-5 else "converged")
+    assert found.error < 0.1 or math.isnan(found.value)
 
 
 @pytest.mark.parametrize("decay", [1.0, 1.4])
@@ -208,7 +268,7 @@ def test_starts_near_the_end(loss):
     near = flow.gradient_flow_solution(scalar_loss, start, loss_tolerance=loss, tolerance=1e-6).parameters
     exact = float(scalar.gfs_sharpness(near.numpy()))
     found = flow.gfs_sharpness(scalar_loss, near)
-    assert abs(found.value - exact) <= found.error < 4 * abs(found.value - exact) + 1e-9
+    assert abs(found.value - exact) <= found.error < 5 * abs(found.value - exact) + 1e-9
 
 
 def table(**columns):

@@ -65,7 +65,7 @@ class GFSSharpness:
             of the loss; at degenerate minima, and where many slow directions are left, r is nearer to one, and from
             0.9 on no limit is in sight: the rest is then taken for eighteen times the last change. Where the way on
             comes to a plateau, on which the loss falls many times as slowly, it is at least four times what the
-            sharpness changes by to the end of a quadratic valley along the gradient.
+            sharpness changes by to the end of a quadratic valley along the way that it takes.
         eigenvalue_error: the residual of the eigenvalue; some eigenvalue lies within it.
         status: ``converged``, or why there is no value: that of the flow, ``eigenvalue not converged``, or ``negative
             curvature`` where the largest eigenvalue is not positive.
@@ -204,11 +204,12 @@ class _Estimate:
             return math.nan
         values = [self._at(level) for level in levels]
         error = _SEEN_MARGIN * abs(values[-1] - self._top.value) + _left(values, self._kinks)
-        ahead = fine.plateau_end(kinks=self._kinks)
-        if ahead is None:
-            return error
-        reached, there = self._value(fine.last.weights), self._value(ahead)
-        return max(error, abs(reached - self._top.value) + _PLATEAU_MARGIN * abs(there - reached))
+        ends = fine.plateau_ends(kinks=self._kinks)
+        reached = self._value(fine.last.weights) if ends else math.nan
+        for ahead in ends:
+            further_on = _PLATEAU_MARGIN * abs(self._value(ahead) - reached)
+            error = max(error, abs(reached - self._top.value) + further_on)
+        return error
 
     def _at(self, level: float) -> float:
         """Return the sharpness where the flow passed a loss; its end may be another one, where it starts there."""

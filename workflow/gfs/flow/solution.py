@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import pairwise
 from typing import Literal, Protocol
 
+import numpy as np
 import torch
 from scipy.optimize import brentq
 from torch import Tensor
@@ -24,7 +24,6 @@ from gfs.derivatives import evaluated
 from gfs.flow.gradients import Failure, FlowEnded, Gradients, Point
 from gfs.flow.rk4 import RungeKutta4
 from gfs.flow.rkc import RungeKuttaChebyshev
-from gfs.flow.scale import Scale
 from gfs.flow.step import Step
 from gfs.flow.tail import ChebyshevKrylov
 from gfs.lanczos import Lanczos, half_random
@@ -36,11 +35,16 @@ Status = Literal["converged"] | Failure
 
 # Where the loss would not fall by its own size in so many steps of 1/sharpness, it does not get there.
 _PATIENCE = 1e9
-# ... unless the flow leaves a saddle: negative curvature beyond rounding, relative to the largest, how it is looked
-# for, and how many times the gradient may have to grow by a factor of e before its part along it shows.
-_NO_ESCAPE = 1e-3
+# ... unless the flow leaves a saddle: negative curvature beyond what rounding and the way that is left to a minimum
+# make of a flat direction, relative to the largest, how it is looked for, and how many times the gradient may have to
+# grow by a factor of e before its part along it shows.
+_NO_ESCAPE = {torch.float32: 1e-3, torch.float64: 1e-6}
 _ESCAPE_PRODUCTS = 20
 _LOGARITHMS = 20.0
+# ... or is on a plateau: to second order it can still lose this share of its loss. At a minimum that share is at most
+# the condition number over the patience. How much longer the flow then has before it is looked at again.
+_AT_REST = 1e-3
+_MORE_PATIENCE = 100.0
 # The ratio of the losses by which the end of a flow is judged: at 16, 4 and 1 times the tolerance, and below it.
 NEAR = 4.0
 # Times in which the loss falls by that factor that grow by less than this share of what they did may lead below zero.
@@ -313,10 +317,10 @@ class Flow:
         self._report = report
         self._integrator: Integrator | None = None
         self._point: Point | None = None
-        self._fall = 0.0  # of the loss per time over the last step
+        self._step: Step | None = None  # the last one
         self.began = math.nan
-        self._scale: Scale | None = None
         self._leave_by: float | None = None  # the time by which a saddle has to be left
+        self._patience = _PATIENCE
 
     def follow(self, levels: Sequence[float], further: Sequence[float] = ()) -> bool:
         """Follow the flow past the losses ``levels``, which fall, and return whether it got to the last.
@@ -370,28 +374,36 @@ class Flow:
         status = self._forget_what_is_beyond()
         return [level for level in beyond if level in self.passed], status
 
-    def plateau_end(self, *, kinks: bool) -> Tensor | None:
-        """Return where a plateau leads that the flow is on, or has lately come to; None where there is none.
+    def plateau_ends(self, *, kinks: bool) -> list[Tensor]:
+        """Return where a plateau may lead that the flow is on, or has lately come to; none where there is none.
 
         On a plateau the loss falls many times as slowly as before: what is left of it lies in directions in which it is
-        nearly flat, and the way there is long. The flow is headed for ``w - 2 L grad L / |grad L|^2``, the end of a
-        quadratic valley along the gradient; of ``y^p`` it is a share of 2/p of the way.
+        nearly flat, and the way there is long. With velocity v and fall of the loss F the flow is headed for
+        ``w + 2 L v / F``, the end of a quadratic valley; of ``y^p`` it is a share of 2/p of the way. They are taken at
+        the end of the last step, where it has left the stiff directions, and on average over it, as it may have left
+        some of them.
         """
-        point = self._point
-        if point is None or not point.finite or point.slowest_curvature == 0:
-            return None
-        # Where a flow slides along kinks most of the gradient leads nowhere. On a smooth plateau the last step may have
-        # left much of it along stiff directions too, but there the plateau is real.
-        if kinks and self._fall < point.speed**2 / 2:
-            return None
+        last = self._step
+        if last is None or not last.after.finite or last.after.loss <= 0:
+            return []
+        after = last.after
+        on_average = (after.weights - last.before.weights) / last.length
+        headed = [(on_average, last.fall)]
+        # Where a flow slides along kinks most of the gradient leads nowhere.
+        if not (kinks and last.fall < after.speed**2 / 2):
+            headed.append((after.velocity, after.speed**2))
+        return [
+            after.weights + velocity * (2 * after.loss / fall)
+            for velocity, fall in headed
+            if fall > 0 and self._slows_down(after.loss / fall)
+        ]
+
+    def _slows_down(self, time: float) -> bool:
+        """Whether the loss has lately come to a plateau; ``time`` is that in which it now falls by a factor of e."""
         times = [passed.time for _, passed in sorted(self.passed.items(), reverse=True)]
         # Levels above the start are passed at time zero.
         taken = [later - earlier for earlier, later in pairwise(times) if later > earlier > 0][-_LATELY:]
-        ahead = 1 / (2 * point.slowest_curvature)
-        now = math.log(NEAR) * ahead / 2
-        if not any(later > _PLATEAU * earlier for earlier, later in pairwise([*taken, now])):
-            return None
-        return point.weights + point.velocity * ahead
+        return any(later > _PLATEAU * earlier for earlier, later in pairwise([*taken, math.log(NEAR) * time]))
 
     def _forget_what_is_beyond(self) -> Status:
         beyond = self.status
@@ -432,15 +444,15 @@ class Flow:
             if point.speed == 0:
                 raise FlowEnded("stationary")
             if self._integrator is None:
-                self._integrator, self._scale = self._make(self.gradients, point), Scale(point)
+                self._integrator = self._make(self.gradients, point)
             self._integrator.end = levels[-1]
             if self.steps and not self._moves(point, self._integrator):
                 raise FlowEnded("stationary")
             step = self._integrator.step(point)
             self._point = point = step.after
+            self._step = Step(step.before, step.after, step.length)
             began = self.last.time
             self.last = Passed(point.weights, point.loss, began + step.length)
-            self._fall = step.fall
             self.steps += 1
             _require_positive(point)
             while left and point.loss <= left[0]:
@@ -468,34 +480,40 @@ class Flow:
             self._report(self.gradients.count, point.loss, max(1 - left, 0.0))
 
     def _moves(self, point: Point, integrator: Integrator) -> bool:
-        """Whether the flow can still get to a loss of zero: the gradient has not vanished, or leads out of a saddle.
+        """Whether the flow can still get to a loss of zero: it does not rest, or leaves a saddle.
 
         To leave a saddle takes the time in which its negative curvature makes the gradient grow.
         """
         size = abs(integrator.sharpness)
-        if point.loss * size <= _PATIENCE * point.speed**2:
+        if point.loss * size <= self._patience * point.speed**2:
             self._leave_by = None
             return True
         if self._leave_by is None:
-            growth = self._escape(point)
-            if growth <= _NO_ESCAPE * size:
-                return False
+            growth = -float(self._curvatures(point, half_random(point.velocity)).values[0])
+            if growth <= _NO_ESCAPE[point.weights.dtype] * size:
+                rests = self._share_to_fall(point) <= _AT_REST
+                self._patience *= _MORE_PATIENCE
+                return not rests
             short = math.log(point.loss * size / point.speed**2) / 2
             self._leave_by = self.last.time + (short + _LOGARITHMS) / growth
         return self.last.time <= self._leave_by
 
-    def _escape(self, point: Point) -> float:
-        """Return the size of the most negative curvature that a few products find, 0 where there is none."""
-        assert self._scale is not None
-        scale = self._scale.at(point.weights)
-        product = partial(self.gradients.curvature_along, point, scale=scale)
-        space = Lanczos(product, half_random(point.velocity), min(_ESCAPE_PRODUCTS, point.weights.numel()))
+    def _share_to_fall(self, point: Point) -> float:
+        """Return the share of L that can fall, to second order: ``g . |H|^-1 g / 2L`` in a Krylov space."""
+        space = self._curvatures(point, point.velocity)
+        with np.errstate(divide="ignore"):
+            shares = space.vectors[0] ** 2 / np.abs(space.values)
+        return float(shares.sum()) * point.speed**2 / (2 * point.loss)
+
+    def _curvatures(self, point: Point, start: Tensor) -> Lanczos:
+        """Return a Krylov space of the Hessian of a few products."""
+        space = Lanczos(self.gradients.hessian_product(point), start, min(_ESCAPE_PRODUCTS, point.weights.numel()))
         try:
             while not space.full:
                 space.extend()
         except FloatingPointError:
             raise FlowEnded("not finite") from None
-        return -min(float(space.values[0]), 0.0)
+        return space
 
 
 def _beyond(loss: float) -> list[float]:
