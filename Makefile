@@ -28,7 +28,7 @@ report: install
 
 # The claims of the last run with their verdicts; nothing is run for it.
 claims: install
-	@.venv/bin/python -m gfs.claims $(CLAIMS)
+	@.venv/bin/python -m replication.claims $(CLAIMS)
 
 # Figures and claims of the reference results, from their tables alone.
 reference-figures:
@@ -40,12 +40,12 @@ reference-figures:
 reference-collect: install
 	$(SNAKEMAKE) --cores $(CORES) --forcerun reference_collect -- reference_collect
 	$(MAKE) reference-figures
-	.venv/bin/python -m gfs.claims --page README.md --page docs/results.md $(REFERENCE)/claims-default.json $(REFERENCE)/claims.json
+	.venv/bin/python -m replication.claims --page README.md --page docs/results.md $(REFERENCE)/claims-default.json $(REFERENCE)/claims.json
 
 # Does a run of one's own agree with the reference results? Of config/reference.yaml in another checkout:
 # `make agreement TABLES=other/results/reference/tables`.
 agreement: install
-	@.venv/bin/python -m gfs.agreement $(TABLES) $(REFERENCE)/tables
+	@.venv/bin/python -m replication.agreement $(TABLES) $(REFERENCE)/tables
 
 # After Snakemake was killed: `make resume ARGS="figure06 --configfile my.yaml"` goes on with that command.
 resume: install
@@ -108,7 +108,7 @@ redraw: install
 
 # What differs from the paper: docs/deviations.md, from the comments of the configuration and what was measured.
 deviations: install
-	.venv/bin/python -m gfs.deviations
+	.venv/bin/python -m replication.reporting.deviations
 
 # The conda environment, from the lock.
 environment: uv.lock

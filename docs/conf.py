@@ -1,4 +1,4 @@
-"""Sphinx: the pages of docs/ and the documentation of the package. `make docs` builds it, warnings being errors."""
+"""Sphinx: the pages of docs/ and the documentation of the packages. `make docs` builds it, warnings being errors."""
 
 import re
 import tomllib
@@ -18,17 +18,18 @@ html_static_path = ["static"]
 html_css_files = ["wide.css"]
 myst_heading_anchors = 3
 
-# A page for each module, written anew into docs/api/ at each build. Two modules have the names of their functions; the
-# page of their package has these.
+# A page for each module, written anew into docs/api/ at each build. One module has the name of its function; the
+# page of its package has that.
 apidoc_modules = [
     {
-        "path": "../workflow/gfs",
-        "destination": "api",
-        "exclude_patterns": ["../workflow/gfs/networks/build.py", "../workflow/gfs/networks/fully_connected.py"],
+        "path": f"../src/{package}",
+        "destination": f"api/{package}",
+        "exclude_patterns": ["../src/gfsharp/networks/fully_connected.py"],
         "separate_modules": True,
         "module_first": True,
         "automodule_options": {"members"},
     }
+    for package in ("gfsharp", "replication")
 ]
 autodoc_member_order = "bysource"
 # Signatures name these as the code does, and not by what they stand for.

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from gfs import files
+from replication.storage import files
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ROOT / "tests" / "tiny.yaml"
@@ -25,7 +25,7 @@ BESIDE = [
     ".gitignore",
     "tests/tiny.yaml",
 ]
-PARTS = ["Snakefile", "config.yaml", "config", "envs", "examples", "workflow"]
+PARTS = ["Snakefile", "config.yaml", "config", "envs", "examples", "src", "workflow"]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gfs import agreement, files
+from replication import agreement
+from replication.storage import files
 
 
 def run(phi, *, name="run", gradients=0, error=0.0, first=0):

@@ -16,12 +16,16 @@ import pytest
 import yaml
 from project import ROOT, TINY
 
-from gfs import agreement, check, configuration, data, files, flow, models, plotting, provenance, runs, yaml_files
-from gfs.alone import clock, comparison, costs, images, order, packing, schedule, work
-from gfs.alone.__main__ import main
-from gfs.checkpoints import checkpoint_files
-from gfs.curvature import hessian_vector_product
-from gfs.errors import UserError
+from gfsharp import flow
+from gfsharp.curvature import hessian_vector_product
+from gfsharp.errors import UserError
+from replication import agreement, check, configuration, data, yaml_files
+from replication.alone import clock, comparison, costs, images, order, packing, schedule, work
+from replication.alone.__main__ import main
+from replication.figures import plotting
+from replication.storage import files, provenance
+from replication.training import models, runs
+from replication.training.checkpoints import checkpoint_files
 
 FC, VGG = "fc-hardtanh-digits", "vgg11-digits"
 RUN = "runs/fc-hardtanh-digits/seed0-lr0.1"
@@ -62,9 +66,9 @@ def arguments(here, output, *more, experiments=(FC,), overlays=()):
 
 def process(here, output, *more, **settings):
     """Start the command where the packages are missing."""
-    paths = os.pathsep.join([str(here / "bare"), str(ROOT / "workflow")])
+    paths = os.pathsep.join([str(here / "bare"), str(ROOT / "src")])
     return subprocess.Popen(
-        [sys.executable, "-m", "gfs.alone", *arguments(here, output, *more, **settings)],
+        [sys.executable, "-m", "replication.alone", *arguments(here, output, *more, **settings)],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": paths, "OMP_WAIT_POLICY": "PASSIVE"},
         stdout=subprocess.PIPE,
@@ -473,7 +477,7 @@ def test_an_archive_is_there_on_the_way_too(alone, monkeypatch, tmp_path):
         raise MemoryError
 
     monkeypatch.setattr(work.stages, "gfs_sharpness", lost)
-    monkeypatch.setattr("gfs.alone.__main__._Session.report", lambda session: None)
+    monkeypatch.setattr("replication.alone.__main__._Session.report", lambda session: None)
     with pytest.raises(MemoryError):
         alone("--pack", tmp_path / "packed.tar.gz")
     with tarfile.open(tmp_path / "packed.tar.gz") as tar:

@@ -11,10 +11,11 @@ import pytest
 from project import BESIDE, commit_all, copy_project, make_checkout
 
 import archive
-from gfs import claims, configuration, files, yaml_files
-from gfs.claims import Claim, printing
-from gfs.claims.claim import Estimate
-from gfs.errors import UserError
+from gfsharp.errors import UserError
+from replication import claims, configuration, yaml_files
+from replication.claims import Claim, printing
+from replication.claims.claim import Estimate
+from replication.storage import files
 
 RECORD = {
     "wall_time_s": 60.0,
@@ -38,7 +39,7 @@ def checkout(tmp_path, monkeypatch):
         files.write_table(f"results/tables/{name}.parquet", pd.DataFrame({"x": [1.0]}), {**RECORD, "parameters": {}})
     draw()
     one = Claim("one", "1", "x is one", "=", 1.0, 0.0, lambda of: float(of["x"].max()), "one")
-    monkeypatch.setattr("gfs.claims.CLAIMS", (one, Claim("none", "1", "Nothing measures it.")))
+    monkeypatch.setattr("replication.claims.CLAIMS", (one, Claim("none", "1", "Nothing measures it.")))
     judge()
     with files.whole_file("results/claims.md") as path:
         path.write_text("# Claims\n")
@@ -81,7 +82,7 @@ def test_it_has_code_lock_configuration_tables_figures_claims_and_their_checksum
     (checkout / "results/checkpoints.parquet").write_text("not to be kept")
     path = written()
     entries, read = contents(path)
-    assert {"Snakefile", "config.yaml", "config/paper.yaml", "workflow/gfs/files.py", *BESIDE} <= set(read)
+    assert {"Snakefile", "config.yaml", "config/paper.yaml", "src/replication/storage/files.py", *BESIDE} <= set(read)
     assert {"results/other/one.parquet", "results/other/one.json", "results/claims.json"} <= set(read)
     for figure in configuration.FIGURES:
         assert {f"figures/{figure}.pdf", f"results/figures/{figure}.parquet"} <= set(read)
@@ -186,7 +187,7 @@ def test_claims_that_measure_infinity_or_nothing_are_those_of_their_tables(check
     diverged = Claim("diverged", "1", "x stays small", "<=", 1.0, 0.0, lambda of: float(of["x"].max()) * np.inf, "one")
     empty = Claim("empty", "1", "x is one", "=", 1.0, 0.0, lambda of: float("nan"), "one")
     loose = Claim("loose", "1", "x is one", "=", 1.0, 0.0, lambda of: [Estimate(1.0, np.inf)], "one")
-    monkeypatch.setattr("gfs.claims.CLAIMS", (diverged, empty, loose))
+    monkeypatch.setattr("replication.claims.CLAIMS", (diverged, empty, loose))
     judge()
     rows = json.loads((checkout / "results/claims.json").read_text())
     assert [row["verdict"] for row in rows] == ["fails", "not attempted", "not attempted"]

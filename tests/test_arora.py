@@ -5,13 +5,13 @@ import pytest
 from scipy.integrate import solve_ivp
 from scipy.special import lambertw
 
-from gfs import scalar
-from gfs.arora import Regression, Scalar, Valley, build, phases, summary
-from gfs.arora.descending import Run, descend, step
-from gfs.arora.limiting_flow import integrate, tangent, velocity
-from gfs.arora.scalar import depth_two, log_velocity
-from gfs.descent import gradient_descent
-from gfs.errors import UserError
+from gfsharp import scalar
+from gfsharp.descent import gradient_descent
+from gfsharp.errors import UserError
+from replication.studies.arora import Regression, Scalar, Valley, build, phases, summary
+from replication.studies.arora.descending import Run, descend, step
+from replication.studies.arora.limiting_flow import integrate, tangent, velocity
+from replication.studies.arora.scalar import depth_two, log_velocity
 
 METHODS = ("normalised", "sqrt")
 TIMES = np.array([0.0, 0.3, 1.0, 2.5])

@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 from ideal import good_run, regression_runs, run_table
 
-from gfs import claims, files
-from gfs.claims import measures, networks
-from gfs.claims.claim import Estimate
+from replication import claims
+from replication.claims import measures, networks
+from replication.claims.claim import Estimate
+from replication.storage import files
 
 
 def verdicts(table):

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from gfs import claims
-from gfs.arora import Regression, Valley, build, phases, summary
-from gfs.arora.descending import Run, descend
-from gfs.claims import arora
+from replication import claims
+from replication.claims import arora
+from replication.studies.arora import Regression, Valley, build, phases, summary
+from replication.studies.arora.descending import Run, descend
 
 CLAIMS = {claim.id for claim in arora.CLAIMS}
 ORDERS = {"arora-error-normalised", "arora-error-sqrt", "arora-alignment-order"}
@@ -78,7 +78,7 @@ def replaced(table, flow):
     tables = []
     for (name, descent, number, rate), run in table.groupby(summary.RUN, sort=False):
         problem, starts = build(name, SETTINGS[name])
-        # As in gfs.arora.phases: the iterates are those that were kept.
+        # As in replication.studies.arora.phases: the iterates are those that were kept.
         (iterates,) = descend(problem, [Run(descent, rate, starts[number], run["iteration"].to_numpy())])
         path = flow(problem, descent, starts[number], run["tau"].to_numpy())
         error = np.linalg.norm(problem.gradient_flow_solution(iterates.weights) - path, axis=1)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from gfs import claims
-from gfs.linear import convergence, gd_map, minimisers, stable_minima
+from replication import claims
+from replication.studies.linear import convergence, gd_map, minimisers, stable_minima
 
 
 def verdicts(name, table):

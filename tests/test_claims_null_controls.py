@@ -26,9 +26,10 @@ from ideal import (
     stable_set,
 )
 
-from gfs import claims, scalar
-from gfs.claims import arora
-from gfs.scalar import theorems
+from gfsharp import scalar
+from replication import claims
+from replication.claims import arora
+from replication.studies.scalar import theorems
 
 NETWORKS = {"network": "figure06", "activation": "figure12", "svhn": "figure13"}
 IDEAL = {

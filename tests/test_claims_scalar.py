@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from ideal import far_run, gpgd, plane, stable_set
 
-from gfs import claims
-from gfs.claims import scalar as scalar_claims
-from gfs.scalar import theorems
+from replication import claims
+from replication.claims import scalar as scalar_claims
+from replication.studies.scalar import theorems
 
 BEYOND_RUNS = ["plane", "stable_set", "theorems", "figure04_gpgd", "figure09", "figure10_gpgd", "figure11_gpgd"]
 

@@ -9,8 +9,9 @@ import pytest
 from project import ROOT
 
 import made_with
-from gfs import configuration, files, table_schema
-from gfs.errors import UserError
+from gfsharp.errors import UserError
+from replication import configuration
+from replication.storage import files, table_schema
 
 sys.path.append(str(ROOT / "workflow/scripts"))
 import collect

@@ -8,9 +8,9 @@ import pytest
 import yaml
 from project import ROOT
 
-from gfs import check, configuration, yaml_files
-from gfs.configuration import ConfigurationError
-from gfs.errors import UserError
+from gfsharp.errors import UserError
+from replication import check, configuration, yaml_files
+from replication.configuration import ConfigurationError
 
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 

@@ -10,8 +10,8 @@ from dry_runs import dry_runs
 from project import ROOT
 from snakemake.utils import update_config
 
-from gfs import configuration, yaml_files
-from gfs.configuration import ConfigurationError
+from replication import configuration, yaml_files
+from replication.configuration import ConfigurationError
 
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 MUTATIONS = 60  # tests/faults has hundreds

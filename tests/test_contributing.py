@@ -45,7 +45,7 @@ def extended(tmp_path_factory):
 
 
 def python(project, *arguments):
-    environment = {**os.environ, "PYTHONPATH": "workflow"}
+    environment = {**os.environ, "PYTHONPATH": "src"}
     result = subprocess.run(
         [sys.executable, *arguments], cwd=project.folder, env=environment, capture_output=True, text=True, check=False
     )
@@ -55,7 +55,7 @@ def python(project, *arguments):
 def test_there_are_examples_of_each_kind():
     assert [language for language, _, _ in BLOCKS].count("diff") >= 10
     assert {
-        "workflow/gfs/networks/convnet.py",
+        "src/gfsharp/networks/convnet.py",
         "workflow/scripts/figure_loss.py",
         "workflow/report/figure_loss.rst",
     } <= {path for _, path, _ in BLOCKS}
@@ -78,7 +78,7 @@ def test_the_new_tests_pass(extended):
 def test_the_new_code_is_as_ruff_would_have_it(extended):
     code, printed = python(extended, "-m", "ruff", "check", "--no-cache", "workflow", "tests")
     assert code == 0, printed
-    files = ["workflow/gfs/networks", "workflow/gfs/claims", "workflow/scripts", "tests/test_networks.py"]
+    files = ["src/gfsharp/networks", "src/replication/claims", "workflow/scripts", "tests/test_networks.py"]
     code, printed = python(extended, "-m", "ruff", "format", "--check", "--no-cache", *files, "tests/test_claims.py")
     assert code == 0, printed
 

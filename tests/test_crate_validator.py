@@ -11,7 +11,7 @@ from project import ROOT
 from rocrate_validator import services
 
 import crate
-from gfs import files
+from replication.storage import files
 
 PROFILE = "ro-crate-1.3"
 CRATE = "https://w3id.org/ro/crate/1.3/context"

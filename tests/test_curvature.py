@@ -4,8 +4,8 @@ import pytest
 import torch
 from read_backs import ReadBacks
 
-from gfs import curvature, networks
-from gfs.lanczos import Lanczos, random_direction
+from gfsharp import curvature, networks
+from gfsharp.lanczos import Lanczos, random_direction
 
 
 def quadratic(eigenvalues, seed=0):

@@ -12,9 +12,11 @@ import yaml
 from project import TINY
 from torch import nn
 
-from gfs import checkpoints, configuration, files, models, plugins, provenance, runs, stages
-from gfs.alone import clock, comparison, work
-from gfs.errors import UserError
+from gfsharp.errors import UserError
+from replication import configuration, factories
+from replication.alone import clock, comparison, work
+from replication.storage import files, provenance
+from replication.training import checkpoints, models, runs, stages
 
 
 @pytest.fixture
@@ -63,20 +65,20 @@ def package(tmp_path, monkeypatch):
     ],
 )
 def test_the_digest_is_of_all_that_a_factory_imports_of_the_user_s_files(package, name):
-    before = plugins.digest("theirs.start:make")
-    assert plugins.digest("theirs.start:make") == before
+    before = factories.digest("theirs.start:make")
+    assert factories.digest("theirs.start:make") == before
     package(name, "thing = 2\n")
-    assert plugins.digest("theirs.start:make") != before
+    assert factories.digest("theirs.start:make") != before
     assert "theirs" not in sys.modules
 
 
 def test_the_digest_is_not_of_other_files(package):
-    before = plugins.digest("theirs.start:make")
+    before = factories.digest("theirs.start:make")
     package("theirs/not_imported.py", "thing = 2\n")
     package("unrelated.py", "thing = 2\n")
-    assert plugins.digest("theirs.start:make") == before
+    assert factories.digest("theirs.start:make") == before
     with pytest.raises(UserError, match="cannot find the module of 'nowhere:make'"):
-        plugins.digest("nowhere:make")
+        factories.digest("nowhere:make")
 
 
 # Factories that are careless about seeds, in four ways.
@@ -308,7 +310,7 @@ def test_a_table_of_other_runs_is_made_again(fresh, tmp_path):
 
 def test_an_edited_model_is_trained_again(fresh, tmp_path):
     """Its digest is a parameter of the run, and of the data where they are of the user's own."""
-    from gfs import configuration
+    from replication import configuration
 
     (fresh.folder / "own").mkdir()
     (fresh.folder / "own/make.py").write_text("from own import helper\n")

@@ -18,8 +18,9 @@ import torch
 from project import ROOT
 from scipy.io import savemat
 
-from gfs import data, files, image_files
-from gfs.errors import UserError
+from gfsharp.errors import UserError
+from replication import data, image_files
+from replication.storage import files
 
 
 def pixels(count, seed=0, shape=(3, 32, 32)):
@@ -164,7 +165,8 @@ def test_a_few_images_of_a_large_file_need_little_memory(tmp_path):
 # The peak of the stage in a process of its own, before and after it, in MiB by the kernel.
 STAGE = """
 import sys
-from gfs import provenance, stages
+from replication.storage import provenance
+from replication.training import stages
 
 before = provenance.spent()["peak_memory_mb"]
 stages.image_data({"source": "npz", "file": sys.argv[1], "images": 100, "normalisation": "feature"}, sys.argv[2])
@@ -179,7 +181,7 @@ def test_a_few_of_fifty_thousand_images_take_the_memory_of_some_blocks(tmp_path,
     x = np.random.default_rng(0).integers(0, 256, size=(50_000, 3, 32, 32), dtype=np.uint8)
     np.savez(tmp_path / "real.npz", x=np.asarray(x, order=order), y=np.arange(50_000) % 10)
     command = [sys.executable, "-c", STAGE, str(tmp_path / "real.npz"), str(tmp_path / "some.safetensors")]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow"), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=300)
     before, after = map(float, done.stdout.split())
     whole = 0 if order == "C" else 146

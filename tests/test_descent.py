@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from gfs.descent import effective_learning_rate, gradient_descent
+from gfsharp.descent import effective_learning_rate, gradient_descent
 
 
 def quadratic(w):

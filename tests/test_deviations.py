@@ -6,9 +6,10 @@ import pytest
 import yaml
 from project import ROOT
 
-from gfs import claims, deviations, marks
-from gfs.errors import UserError
-from gfs.variants import value_at
+from gfsharp.errors import UserError
+from replication import claims, value_sources
+from replication.reporting import deviations
+from replication.variants import value_at
 
 FILES = ["config.yaml", "config/paper.yaml"]
 
@@ -16,7 +17,7 @@ FILES = ["config.yaml", "config/paper.yaml"]
 def read(tmp_path, text):
     path = tmp_path / "config.yaml"
     path.write_text(text)
-    return [(found.key, found.value, found.mark, found.comment) for found in marks.read(path)]
+    return [(found.key, found.value, found.mark, found.comment) for found in value_sources.read(path)]
 
 
 def test_a_comment_is_of_the_key_below_it_whatever_is_nested_above(tmp_path):
@@ -53,7 +54,7 @@ l: 4
 
 def test_a_named_value_says_its_source(tmp_path):
     (tmp_path / "config.yaml").write_text("# [named: Some et al. 2020] One.\na: 1\n# [text]\nb: 2\n")
-    assert [found.source for found in marks.read(tmp_path / "config.yaml")] == ["Some et al. 2020", None]
+    assert [found.source for found in value_sources.read(tmp_path / "config.yaml")] == ["Some et al. 2020", None]
 
 
 def test_a_marked_comment_without_a_key_is_named_with_its_line(tmp_path):
@@ -74,13 +75,13 @@ def test_a_marked_comment_without_a_key_is_named_with_its_line(tmp_path):
 )
 def test_what_takes_the_place_of_the_paper_s_names_the_paper(tmp_path, comment, replaces):
     (tmp_path / "config.yaml").write_text(f"# {comment}\na: 1\n")
-    (found,) = marks.read(tmp_path / "config.yaml")
+    (found,) = value_sources.read(tmp_path / "config.yaml")
     assert found.replaces_the_paper_s == replaces
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_every_marked_value_is_found_with_its_value(name):
-    found = list(marks.read(ROOT / name))
+    found = list(value_sources.read(ROOT / name))
     content = yaml.safe_load((ROOT / name).read_text())
     assert len(found) == len(
         re.findall(r"^ *# \[(?:text|named: [^\]]+|open|ours)\]", (ROOT / name).read_text(), re.MULTILINE)
@@ -92,7 +93,9 @@ def test_every_marked_value_is_found_with_its_value(name):
 
 @pytest.mark.parametrize("name", FILES)
 def test_what_is_open_says_why(name):
-    assert [found.key for found in marks.read(ROOT / name) if found.mark == "open" and len(found.comment) < 5] == []
+    assert [
+        found.key for found in value_sources.read(ROOT / name) if found.mark == "open" and len(found.comment) < 5
+    ] == []
 
 
 def test_the_page_is_current():
@@ -101,7 +104,7 @@ def test_the_page_is_current():
 
 def test_the_page_has_what_is_open_and_every_tolerance():
     page = deviations.page()
-    for annotation in marks.read(ROOT / "config.yaml"):
+    for annotation in value_sources.read(ROOT / "config.yaml"):
         if annotation.mark == "open" or annotation.replaces_the_paper_s:
             assert f"\n| `{annotation.key}` |" in page
     for claim in claims.CLAIMS:

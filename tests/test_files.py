@@ -16,8 +16,8 @@ import pandas as pd
 import pytest
 from project import commit_all, git
 
-from gfs import files, provenance
-from gfs.errors import UnreadableError, UserError
+from gfsharp.errors import UnreadableError, UserError
+from replication.storage import files, provenance
 
 
 def test_a_failure_leaves_the_old_file_and_no_other(tmp_path):
@@ -149,7 +149,7 @@ def test_what_a_killed_process_left_half_written_is_removed_by_the_next(tmp_path
     code = """
 import os, signal, sys
 from pathlib import Path
-from gfs import files
+from replication.storage import files
 write = files.whole_folder if sys.argv[1] == "folder" else files.whole_file
 with write(Path(sys.argv[2]) / sys.argv[3]) as temporary:
     temporary.exists() or temporary.touch()
@@ -227,18 +227,18 @@ def test_a_record_of_an_earlier_version_is_read(tmp_path):
 
 def test_the_commit_of_a_record_is_that_of_the_source(tmp_path):
     """Results in version control that are made again do not count, nor does what happens while a job runs."""
-    folder = tmp_path / "workflow/gfs"
-    shutil.copytree(Path(provenance.__file__).parent, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    folder = tmp_path / "src"
+    shutil.copytree(Path(provenance.__file__).parents[2], folder, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("config.yaml", "results/page.md", "figures/figure.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("as committed")
 
     def recorded(meanwhile="pass"):
         code = (
-            "from pathlib import Path; from gfs import provenance; "
+            "from pathlib import Path; from replication.storage import provenance; "
             f"record = provenance.recorder({{}}); {meanwhile}; print(record()['commit'])"
         )
-        environment = {**os.environ, "PYTHONPATH": str(folder.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
         run = subprocess.run(
             [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, check=True
         )

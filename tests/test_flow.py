@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from gfs import flow, scalar
-from gfs.curvature import sharpness
+from gfsharp import flow, scalar
+from gfsharp.curvature import sharpness
 
 
 def scalar_loss(w):

@@ -9,12 +9,12 @@ import torch
 from scipy.integrate import LSODA
 from torch import nn
 
-from gfs import curvature, flow, networks, scalar
-from gfs.flow.gradients import Gradients, Point
-from gfs.flow.rkc import SpectralRadius
-from gfs.flow.scale import Scale
-from gfs.regression import SquaredRegression
-from gfs.speed import coverage
+from gfsharp import curvature, flow, networks, scalar
+from gfsharp.flow.gradients import Gradients, Point
+from gfsharp.flow.rkc import SpectralRadius
+from gfsharp.flow.scale import Scale
+from gfsharp.regression import SquaredRegression
+from replication.benchmarks import coverage
 
 
 def scalar_loss(w):

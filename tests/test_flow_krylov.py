@@ -7,13 +7,14 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
-from gfs import curvature, data, flow, networks
-from gfs.flow.gradients import Gradients
-from gfs.flow.krylov import LinearFlow, _phi1, _phi3
-from gfs.flow.rkc import RungeKuttaChebyshev
-from gfs.flow.step import Step
-from gfs.flow.tail import ChebyshevKrylov, LinearStep
-from gfs.lanczos import Lanczos, half_random, random_direction
+from gfsharp import curvature, flow, networks
+from gfsharp.flow.gradients import Gradients
+from gfsharp.flow.krylov import LinearFlow, _phi1, _phi3
+from gfsharp.flow.rkc import RungeKuttaChebyshev
+from gfsharp.flow.step import Step
+from gfsharp.flow.tail import ChebyshevKrylov, LinearStep
+from gfsharp.lanczos import Lanczos, half_random, random_direction
+from replication import data
 
 
 def symmetric(values, seed=0):
@@ -225,7 +226,7 @@ def test_a_product_that_is_not_finite_leaves_the_other_steps(trained_network, mo
     loss, start = trained_network
     assert flow.gradient_flow_solution(loss, start, estimate_error=False).hessian_vector_products > 0
     monkeypatch.setattr(
-        "gfs.flow.gradients.hessian_vector_product", lambda *_: lambda vector: torch.full_like(vector, torch.nan)
+        "gfsharp.flow.gradients.hessian_vector_product", lambda *_: lambda vector: torch.full_like(vector, torch.nan)
     )
     found = flow.gradient_flow_solution(loss, start, estimate_error=False)
     plain = flow.gradient_flow_solution(loss, start, estimate_error=False, linear_steps=False)
@@ -234,7 +235,7 @@ def test_a_product_that_is_not_finite_leaves_the_other_steps(trained_network, mo
 
 
 def test_the_memory_of_a_krylov_space_is_bounded():
-    from gfs.flow.tail import _space
+    from gfsharp.flow.tail import _space
 
     assert _space(torch.empty(250_000)) == 100
     assert _space(torch.empty(9_231_114)) == 29  # VGG-11

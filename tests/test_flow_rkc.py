@@ -7,10 +7,10 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
-from gfs import curvature, flow, networks
-from gfs.flow.chebyshev import coefficients, stages_for
-from gfs.flow.gradients import Gradients
-from gfs.flow.rkc import RungeKuttaChebyshev
+from gfsharp import curvature, flow, networks
+from gfsharp.flow.chebyshev import coefficients, stages_for
+from gfsharp.flow.gradients import Gradients
+from gfsharp.flow.rkc import RungeKuttaChebyshev
 
 STAGES = [2, 3, 5, 10, 37, 200]
 

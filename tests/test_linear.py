@@ -1,4 +1,4 @@
-"""Linear networks: derivatives against automatic ones, width one against gfs.scalar, the map of gradient descent."""
+"""Linear networks: derivatives against automatic ones, width one against scalar networks, gradient descent's map."""
 
 import warnings
 
@@ -8,10 +8,10 @@ import pytest
 import torch
 from scipy.optimize import brentq, fsolve
 
-from gfs import scalar
-from gfs.errors import UserError
-from gfs.linear import LinearNetwork, cases, gd_map
-from gfs.linear.gfs import torch_loss
+from gfsharp import scalar
+from gfsharp.errors import UserError
+from replication.studies.linear import LinearNetwork, cases, gd_map
+from replication.studies.linear.gfs import torch_loss
 
 WIDTHS = [(3, 2), (2, 2, 2), (3, 4, 2), (2, 3, 3, 2), (3, 1, 2, 3), (2, 3, 2, 4, 3)]
 

@@ -6,9 +6,9 @@ import torch
 from scipy.integrate import solve_ivp
 from scipy.stats import binomtest
 
-from gfs import scalar
-from gfs.errors import UserError
-from gfs.linear import LinearNetwork, cases, convergence, gfs, minimisers
+from gfsharp import scalar
+from gfsharp.errors import UserError
+from replication.studies.linear import LinearNetwork, cases, convergence, gfs, minimisers
 
 STOP = {"gradient": 1e-7, "quiet": 200, "steps": 3000}
 VALUES = [1.0, 0.6, 0.5]

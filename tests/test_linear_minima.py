@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gfs.linear import LinearNetwork, cases, minimisers, stable_minima
+from replication.studies.linear import LinearNetwork, cases, minimisers, stable_minima
 
 VALUES = [1.0, 0.6, 0.5]
 

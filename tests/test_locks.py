@@ -12,12 +12,12 @@ import pytest
 from project import ROOT
 
 import resume as resuming
-from gfs import locks
-from gfs.errors import UserError
+from gfsharp.errors import UserError
+from replication.storage import locks
 
 HOLD = """
 import sys, time
-from gfs import locks
+from replication.storage import locks
 with locks.held(sys.argv[1], "x", seconds=0):
     print("held", flush=True)
     time.sleep(600)

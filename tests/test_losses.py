@@ -9,8 +9,8 @@ from torch.nn import functional
 from torch.nn.utils import parametrizations
 from torch.utils.checkpoint import checkpoint
 
-from gfs import curvature, flow, networks
-from gfs.errors import LossError
+from gfsharp import curvature, flow, networks
+from gfsharp.errors import LossError
 
 X = torch.randn(7, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 Y = torch.randn(7, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))

@@ -8,8 +8,9 @@ import pytest
 from project import ROOT
 
 import made_with
-from gfs import configuration, files, yaml_files
-from gfs.errors import UserError
+from gfsharp.errors import UserError
+from replication import configuration, yaml_files
+from replication.storage import files
 
 REFERENCE = ROOT / "results/reference"
 

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 import mending
-from gfs import files
-from gfs.errors import UserError
+from gfsharp.errors import UserError
+from replication.storage import files
 
 TYPED = "/opt/env/bin/snakemake"
 

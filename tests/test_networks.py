@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from gfs import curvature, flow, networks
-from gfs.errors import UserError
-from gfs.networks.convolutional import pool_by_maximum
+from gfsharp import curvature, flow, networks
+from gfsharp.errors import UserError
+from gfsharp.networks.convolutional import pool_by_maximum
+from replication.training import architectures
 
 
 def test_the_paper_s_network_has_the_parameters_of_its_layers():
@@ -201,9 +202,9 @@ def no_network(inputs, targets, *, seed):
 def test_a_network_of_a_user_s_own():
     inputs, targets = torch.randn(5, 1, 2, 2, dtype=torch.float64), torch.randn(5, 3, dtype=torch.float64)
     parameters = {"architecture": "custom", "factory": f"{__name__}:own_network", "seed": 1, "options": {"width": 4}}
-    module, seen = networks.build(parameters, inputs, targets)
+    module, seen = architectures.build(parameters, inputs, targets)
     assert module[1].weight.shape == (4, 4)
     assert module[1].weight.dtype == torch.float64
     assert seen is inputs
     with pytest.raises(UserError, match=r"returned int, not a torch.nn.Module"):
-        networks.build({**parameters, "factory": f"{__name__}:no_network", "options": {}}, inputs, targets)
+        architectures.build({**parameters, "factory": f"{__name__}:no_network", "options": {}}, inputs, targets)

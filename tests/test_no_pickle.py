@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 from project import ROOT
 
-from gfs import data, files, image_files, yaml_files
-from gfs.errors import UserError
+from gfsharp.errors import UserError
+from replication import data, image_files, yaml_files
+from replication.storage import files
 
-SOURCES = sorted([*(ROOT / "workflow").rglob("*.py"), *(ROOT / "examples").rglob("*.py")])
+SOURCES = sorted(path for name in ("src", "workflow", "examples") for path in (ROOT / name).rglob("*.py"))
 RULES = sorted([ROOT / "Snakefile", *(ROOT / "workflow").rglob("*.smk")])
 
 MODULES = {

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 import outputs
-from gfs import files
+from replication.storage import files
 
 RULES = {
     "data": {"outputs": ["r/data/{set,a|b}.safetensors", "r/data/{set,a|b}.json"], "benchmark": "b/data/{set,a|b}.tsv"},

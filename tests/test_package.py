@@ -53,7 +53,7 @@ def package(request, tmp_path):
 def run(package, folder, *arguments):
     folder.mkdir(exist_ok=True)
     environment = {**os.environ, "PYTHONPATH": str(package)}
-    # The checkout is in the environment as well: of two gfs the first on the path counts.
+    # The checkout is in the environment as well: of two of a name the first on the path counts.
     return subprocess.run(
         [sys.executable, "-m", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
@@ -61,22 +61,22 @@ def run(package, folder, *arguments):
 
 def test_the_configuration_is_checked_by_what_the_package_has(package, tmp_path):
     empty = tmp_path / "empty"
-    found = run(package, empty, "gfs.check")
+    found = run(package, empty, "replication.check")
     assert found.returncode == 0, found.stderr
-    assert f"that of {package}/gfs/config.yaml" in found.stdout
+    assert f"that of {package}/replication/config.yaml" in found.stdout
     (empty / "my.yaml").write_text("execution: {treads: 2}\n")
-    wrong = run(package, empty, "gfs.check", "my.yaml")
+    wrong = run(package, empty, "replication.check", "my.yaml")
     assert wrong.returncode == 1
     assert "execution.treads" in wrong.stderr
     assert "nearest: threads" in wrong.stderr
     assert "Traceback" not in wrong.stderr
     # One in the working folder goes before it.
     (empty / "config.yaml").write_text("scale: mine\n")
-    assert "experiments" in run(package, empty, "gfs.check").stderr
+    assert "experiments" in run(package, empty, "replication.check").stderr
 
 
 def test_a_page_of_the_project_needs_the_project(package, tmp_path):
-    found = run(package, tmp_path / "empty", "gfs.deviations", "page.md")
+    found = run(package, tmp_path / "empty", "replication.reporting.deviations", "page.md")
     assert found.returncode == 1
     assert found.stderr.startswith("error: the page is of a checkout of the project")
     assert "Traceback" not in found.stderr
@@ -86,10 +86,11 @@ def test_every_module_of_the_wheel_can_be_imported(tmp_path):
     package = tmp_path / "installed"
     copied(package)
     code = (
-        "import gfs, importlib, pkgutil, pathlib\n"
-        f"assert pathlib.Path(gfs.__file__).is_relative_to({str(package)!r})\n"
-        "for module in pkgutil.walk_packages(gfs.__path__, 'gfs.'):\n"
-        "    importlib.import_module(module.name)\n"
+        "import gfsharp, replication, importlib, pkgutil, pathlib\n"
+        "for package in gfsharp, replication:\n"
+        f"    assert pathlib.Path(package.__file__).is_relative_to({str(package)!r})\n"
+        "    for module in pkgutil.walk_packages(package.__path__, package.__name__ + '.'):\n"
+        "        importlib.import_module(module.name)\n"
     )
     (tmp_path / "empty").mkdir()
     environment = {**os.environ, "PYTHONPATH": str(package)}

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from project import ROOT
 
-from gfs import claims, configuration
-from gfs.scalar import theorems
+from replication import claims, configuration
+from replication.studies.scalar import theorems
 
 PAGE = ROOT / "docs/paper-to-code.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -95,7 +95,7 @@ def numbers(prefix: str) -> set[int]:
 
 
 def is_code(link: Link, _) -> bool:
-    if link.name.startswith("gfs."):
+    if link.name.startswith(("gfsharp.", "replication.")):
         try:
             return link.path == Path(inspect.getsourcefile(inspect.unwrap(imported(link.name)))).resolve()
         except (ImportError, AttributeError):
@@ -137,8 +137,8 @@ def test_no_link_is_dead(column, config):
 @pytest.mark.parametrize(
     ("column", "name", "other"),
     [
-        ("code", "gfs.scalar.gpgd_step", "gfs.scalar.gpgd_stop"),
-        ("code", "../workflow/gfs/scalar/network.py", "../workflow/gfs/scalar/solution.py"),
+        ("code", "gfsharp.scalar.gpgd_step", "gfsharp.scalar.gpgd_stop"),
+        ("code", "../src/gfsharp/scalar/network.py", "../src/gfsharp/scalar/solution.py"),
         ("code", "../workflow/scripts/figure01.py", "../workflow/scripts/figure02.py"),
         ("tests", "::test_holds", "::test_holds_not"),
         ("rule or key", "[`gpgd`]", "[`gpgb`]"),

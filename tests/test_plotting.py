@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.text import Annotation
 from project import ROOT
 
-from gfs import plotting
+from replication.figures import plotting
 
 
 @pytest.fixture

@@ -13,13 +13,14 @@ from project import ROOT
 from read_backs import ReadBacks
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gfs import curvature, descent, flow, models, networks, precision
-from gfs.flow.gradients import Gradients
-from gfs.flow.rkc import RungeKuttaChebyshev
-from gfs.networks import convolutional
+from gfsharp import curvature, descent, flow, networks, precision
+from gfsharp.flow.gradients import Gradients
+from gfsharp.flow.rkc import RungeKuttaChebyshev
+from gfsharp.networks import convolutional
+from replication.training import models
 
 BACKENDS = torch.backends
-# Each is read by what torch documents, not by what gfs.precision sets it with.
+# Each is read by what torch documents, not by what gfsharp.precision sets it with.
 SWITCHES = {
     "generic": lambda: BACKENDS.fp32_precision,
     "cudnn": lambda: BACKENDS.cudnn.fp32_precision,
@@ -418,6 +419,8 @@ def on_a_gpu(x):
 
 
 def test_the_switches_need_no_compiler():
-    code = "import sys; from gfs import precision\nwith precision.exact(): pass\nprint('torch._dynamo' in sys.modules)"
-    printed = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "workflow", capture_output=True, text=True).stdout
+    code = (
+        "import sys; from gfsharp import precision\nwith precision.exact(): pass\nprint('torch._dynamo' in sys.modules)"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "src", capture_output=True, text=True).stdout
     assert printed == "False\n"  # importing it takes some four seconds

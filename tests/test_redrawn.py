@@ -12,12 +12,12 @@ import psutil
 import pytest
 from project import ROOT
 
-from gfs import files
+from replication.storage import files
 
 SCRIPTS = {
     "good": """
 import _job
-from gfs import files
+from replication.storage import files
 
 def main(snakemake):
     files.write_text(snakemake.output.page, files.sha256(snakemake.input.table) + str(snakemake.params.number))
@@ -26,7 +26,7 @@ _job.run(main, snakemake)
 """,
     "refuses": """
 import _job
-from gfs.errors import UserError
+from gfsharp.errors import UserError
 
 def main(snakemake):
     raise UserError("this is why")
@@ -72,7 +72,7 @@ def start(tmp_path):
             for name in names
         }
         (folder / "rules.json").write_text(json.dumps(rules))
-        environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow")}
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT / "workflow")])}
         command = [sys.executable, str(folder / "driver.py")]
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         started.append(process)

@@ -12,9 +12,11 @@ import yaml
 from ideal import run_table
 from project import ROOT
 
-from gfs import agreement, claims, configuration, files, scalar
-from gfs.claims import printing
-from gfs.claims.__main__ import main, read
+from gfsharp import scalar
+from replication import agreement, claims, configuration
+from replication.claims import printing
+from replication.claims.__main__ import main, read
+from replication.storage import files
 
 REFERENCE = ROOT / "results/reference"
 REDRAW = ["--snakefile", "workflow/redraw.smk", "--configfile", "config/paper.yaml", "config/reference.yaml"]

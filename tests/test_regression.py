@@ -7,7 +7,7 @@ import pytest
 from scipy.integrate import solve_ivp
 from scipy.optimize import approx_fprime
 
-from gfs.regression import SquaredRegression, flattest_sharpness
+from gfsharp.regression import SquaredRegression, flattest_sharpness
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_a_failed_certificate_is_not_used(model, start, monkeypatch, wrong):
         beta = np.linalg.lstsq(system.rows, system.targets, rcond=None)[0] * (1.1 if wrong == "no interpolator" else 1)
         return np.maximum(beta, 0) + 0 * p + 1, np.maximum(-beta, 0) + 0 * q + 1, nu
 
-    monkeypatch.setattr("gfs.regression.model._solve", solve)
+    monkeypatch.setattr("gfsharp.regression.model._solve", solve)
     assert np.isnan(model.gfs_sharpness(*start)).all()
 
 
@@ -100,7 +100,8 @@ def test_a_certificate_is_not_won_by_an_ill_conditioned_model(monkeypatch):
     model = SquaredRegression(X, X @ (right.T @ [1.0, 10.0]))
     assert model.gradient_flow_solution(plus, minus).certified
     monkeypatch.setattr(
-        "gfs.regression.model._solve", lambda model, system, p, q, *_: (p, q, np.zeros((len(p), len(system.targets))))
+        "gfsharp.regression.model._solve",
+        lambda model, system, p, q, *_: (p, q, np.zeros((len(p), len(system.targets)))),
     )
     assert not model.gradient_flow_solution(plus, minus).certified
 

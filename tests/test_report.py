@@ -3,7 +3,8 @@
 from docutils.core import publish_parts
 from project import ROOT
 
-from gfs import configuration, deviations, marks, report, yaml_files
+from replication import configuration, value_sources, yaml_files
+from replication.reporting import deviations, report
 
 ROW = {"id": "a", "figure": "2b, 8", "statement": "x_i * |y| `z` \\", "expected": "<= 1", "tolerance": 0.5}
 ROW |= {"measured": 0.123456, "error": None, "verdict": "holds", "note": None}
@@ -47,7 +48,7 @@ def test_caption_without_claims_and_deviations():
 
 
 def of_figure(config, number, *overlays):
-    return deviations.of_figure(config, f"figure{number:02}", marks.by_key(ROOT / "config.yaml", *overlays))
+    return deviations.of_figure(config, f"figure{number:02}", value_sources.by_key(ROOT / "config.yaml", *overlays))
 
 
 def test_deviations_of_a_figure(config):
@@ -63,7 +64,7 @@ def test_deviations_of_a_figure(config):
     assert of_figure(config, 3).keys() == {"scalar.plane"}
     assert of_figure(config, 3)["scalar.plane"]["learning_rate"] == 0.2
     for figure in configuration.FIGURES:
-        assert deviations.of_figure(config, figure, marks.by_key(ROOT / "config.yaml")), figure
+        assert deviations.of_figure(config, figure, value_sources.by_key(ROOT / "config.yaml")), figure
 
 
 def test_deviations_of_the_paper_s_scale():

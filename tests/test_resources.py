@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from project import ROOT
 
-from gfs import files, provenance
+from replication.storage import files, provenance
 
 sys.path.append(str(ROOT / "workflow/scripts"))
 import resources
@@ -32,12 +32,12 @@ def in_a_process(code, parent_mb=0):
         capture_output=True,
         text=True,
         check=True,
-        env={"PYTHONPATH": str(ROOT / "workflow")},
+        env={"PYTHONPATH": str(ROOT / "src")},
     )
     return json.loads(result.stdout)
 
 
-MEASURE = "import json; from gfs import provenance; {}; print(json.dumps(provenance.spent()))"
+MEASURE = "import json; from replication.storage import provenance; {}; print(json.dumps(provenance.spent()))"
 
 
 def test_a_short_peak_is_seen_and_what_started_the_process_is_not():

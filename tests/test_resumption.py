@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gfs import checkpoints, data, files, models, plugins, provenance, resumption, runs
+from replication import data, factories
+from replication.storage import files, provenance
+from replication.training import checkpoints, models, resumption, runs
 
 
 class InterruptionError(Exception):
@@ -183,10 +185,10 @@ def test_a_factory_of_other_code_is_another(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own_factory.py").write_text("import own_helper\ndef make(): return 1\n")
     (tmp_path / "own_helper.py").write_text("x = 1\n")
-    first = plugins.digest("own_factory:make")
-    assert plugins.digest("own_factory:make") == first
+    first = factories.digest("own_factory:make")
+    assert factories.digest("own_factory:make") == first
     (tmp_path / "own_helper.py").write_text("x = 2\n")
-    assert plugins.digest("own_factory:make") != first
+    assert factories.digest("own_factory:make") != first
 
 
 def test_file_systems_without_links(tmp_path, monkeypatch):

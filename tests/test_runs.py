@@ -4,9 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gfs import checkpoints, data, files, models, provenance, runs, scalar
-from gfs.errors import UserError
-from gfs.regression import SquaredRegression
+from gfsharp import scalar
+from gfsharp.errors import UserError
+from gfsharp.regression import SquaredRegression
+from replication import data
+from replication.storage import files, provenance
+from replication.training import checkpoints, models, runs
 
 
 def train(tmp_path, model, rate, **settings):

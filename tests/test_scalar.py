@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.integrate import solve_ivp
 
-from gfs import scalar
-from gfs.speed.scalar import exact as gfs_sharpness_at_50_digits
+from gfsharp import scalar
+from replication.benchmarks.scalar import exact as gfs_sharpness_at_50_digits
 
 DEPTHS = [1, 2, 3, 4, 8, 16, 64]
 

@@ -4,8 +4,8 @@ import mpmath
 import numpy as np
 import pytest
 
-from gfs import scalar
-from gfs.scalar import bifurcation, plane
+from gfsharp import scalar
+from replication.studies.scalar import bifurcation, plane
 
 
 class Logistic:

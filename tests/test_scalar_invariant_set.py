@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import brentq, minimize_scalar
 
-from gfs import scalar
-from gfs.scalar.invariant_set import GFS_SHARPNESS_BOUND, invariant_set_margin, keeps_products
+from gfsharp import scalar
+from gfsharp.scalar.invariant_set import GFS_SHARPNESS_BOUND, invariant_set_margin, keeps_products
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from gfs import scalar
-from gfs.descent import gradient_descent
-from gfs.errors import UserError
-from gfs.scalar import plane
+from gfsharp import scalar
+from gfsharp.descent import gradient_descent
+from gfsharp.errors import UserError
+from replication.studies.scalar import plane
 
 DIRECTION = [1.2, 0.7, -0.9, -1.0]
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from gfs import scalar
-from gfs.scalar.stable_set import stable_set
+from gfsharp import scalar
+from replication.studies.scalar.stable_set import stable_set
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
-from gfs import scalar
-from gfs.scalar import properties, remarks, sampling, theorems
-from gfs.scalar.bifurcation import GPGD, orbits
+from gfsharp import scalar
+from replication.studies.scalar import properties, remarks, sampling, theorems
+from replication.studies.scalar.bifurcation import GPGD, orbits
 
 BY_ID = {statement.id: statement for statement in theorems.STATEMENTS}
 

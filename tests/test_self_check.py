@@ -9,10 +9,10 @@ from torch.autograd import Function
 from torch.nn import functional
 from torch.nn.utils import parametrizations
 
-from gfs import flow, networks
-from gfs.curvature import hessian_vector_product, sharpness
-from gfs.errors import LossError
-from gfs.self_check import check_loss
+from gfsharp import flow, networks
+from gfsharp.curvature import hessian_vector_product, sharpness
+from gfsharp.errors import LossError
+from gfsharp.self_check import check_loss
 
 SEEDS = range(5)
 

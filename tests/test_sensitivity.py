@@ -6,9 +6,10 @@ import pytest
 import yaml
 from project import ROOT, TINY
 
-from gfs import configuration, files, sensitivity, variants, yaml_files
-from gfs.configuration import ConfigurationError
-from gfs.variants import OURS, Variant
+from replication import configuration, sensitivity, variants, yaml_files
+from replication.configuration import ConfigurationError
+from replication.storage import files
+from replication.variants import OURS, Variant
 
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 COMMITTED = ROOT / "results/sensitivity/sensitivity.parquet"

@@ -3,7 +3,7 @@
 import jsonschema
 import pytest
 
-from gfs import check, setting_types, yaml_files
+from replication import check, setting_types, yaml_files
 
 
 def conditions(schema):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gfs.spectrum import largest_eigenvalue, largest_eigenvalue_semidefinite
+from gfsharp.spectrum import largest_eigenvalue, largest_eigenvalue_semidefinite
 
 
 def semidefinite(eigenvalues, count=20, seed=0):

@@ -8,8 +8,8 @@ import pytest
 import torch
 from project import ROOT
 
-from gfs.scalar import gfs_sharpness
-from gfs.speed import measuring, networks, regression, scalar
+from gfsharp.scalar import gfs_sharpness
+from replication.benchmarks import measuring, networks, regression, scalar
 
 PLANE = {
     "direction": [1.2, 0.7, -0.9, -1.0],

@@ -6,7 +6,7 @@ import pytest
 import torch
 from read_backs import ReadBacks
 
-from gfs import sums
+from gfsharp import sums
 
 
 @pytest.fixture(params=["as it is", "blocks of a few"])

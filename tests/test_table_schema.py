@@ -11,9 +11,11 @@ import pyarrow.parquet
 import pytest
 from project import ROOT
 
-from gfs import data, files, models, runs, table_schema
-from gfs.checkpoints import checkpoint_files
-from gfs.table_schema import RUN, Column
+from replication import data
+from replication.storage import files, table_schema
+from replication.storage.table_schema import RUN, Column
+from replication.training import models, runs
+from replication.training.checkpoints import checkpoint_files
 
 PAGE = (ROOT / "results/README.md").read_text(encoding="utf-8")
 ARROW = {"whole number": pa.int64(), "number": pa.float64(), "text": pa.large_string()}

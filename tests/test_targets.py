@@ -11,8 +11,8 @@ import yaml
 from dry_runs import rules_planned
 from project import TINY
 
-from gfs import configuration
-from gfs import variants as sensitivity_variants
+from replication import configuration
+from replication import variants as sensitivity_variants
 
 FIGURES = list(configuration.FIGURES)
 IMAGES = {"figure06", "figure12", "figure13", "figure_arora_networks", "figure_arora_gfs"}
@@ -135,13 +135,23 @@ def test_a_bad_configuration_stops_before_anything_is_written(fresh, tmp_path, c
     assert not (fresh.folder / "figures").exists()
 
 
-@pytest.mark.parametrize("module", ["scalar", "regression", "models", "runs", "configuration", "plotting", "claims"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "gfsharp.scalar",
+        "gfsharp.regression",
+        *(f"replication.{name}" for name in ("training.models", "training.runs", "configuration", "claims", "studies")),
+        "replication.figures.plotting",
+    ],
+)
 def test_torch_is_not_imported_where_it_is_not_needed(module):
-    code = f"import sys, gfs.{module}; sys.exit('torch' in sys.modules)"
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("module", ["configuration", "checkpoints"])
+@pytest.mark.parametrize(
+    "module", ["replication.configuration", "replication.training.checkpoints", "replication.source_digest"]
+)
 def test_what_the_snakefile_imports_is_light(module):
-    code = f"import sys, gfs.{module}; sys.exit('pandas' in sys.modules)"
+    code = f"import sys, replication.{module}; sys.exit('pandas' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

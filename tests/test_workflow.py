@@ -18,7 +18,9 @@ from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from gfs import checkpoints, configuration, files
+from replication import configuration
+from replication.storage import files
+from replication.training import checkpoints
 
 FIGURES = list(configuration.FIGURES)
 # What the browser is waited for at most, in seconds.
@@ -224,12 +226,12 @@ def edited(path, old, new):
 
 
 def test_a_change_of_style_redraws_and_no_more(finished):
-    with edited(finished.folder / "workflow/gfs/plotting.py", '"font.size": 8', '"font.size": 7'):
+    with edited(finished.folder / "src/replication/figures/plotting.py", '"font.size": 8', '"font.size": 7'):
         assert finished.planned() == {*FIGURES, "all"}
 
 
 def test_a_change_of_the_claims_judges_again_and_no_more(finished):
-    with edited(finished.folder / "workflow/gfs/claims/scalar.py", '"scalar-ends-close"', '"scalar-ends-near"'):
+    with edited(finished.folder / "src/replication/claims/scalar.py", '"scalar-ends-close"', '"scalar-ends-near"'):
         assert finished.planned() == {"claims", "all"}
 
 
@@ -429,7 +431,9 @@ def test_scalar_and_regression_jobs_do_not_import_torch(finished, experiment):
     code = f"""
 import sys
 from pathlib import Path
-from gfs import checkpoints, configuration, files, models, provenance, runs
+from replication import configuration
+from replication.storage import files, provenance
+from replication.training import checkpoints, models, runs
 import yaml
 
 config = yaml.safe_load(Path("config.yaml").read_text())

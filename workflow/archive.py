@@ -23,9 +23,10 @@ import pandas as pd
 import crate
 import made_with
 import mending
-from gfs import check, claims, configuration, files, yaml_files
-from gfs.configuration import Config
-from gfs.errors import UserError
+from gfsharp.errors import UserError
+from replication import check, claims, configuration, yaml_files
+from replication.configuration import Config
+from replication.storage import files
 
 FORMATS = ("pdf", "png", "svg")
 README, SUMS = "ARCHIVE.md", "SHA256SUMS"

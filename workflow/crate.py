@@ -19,7 +19,7 @@ import yaml
 from rocrate.model import ContextEntity, File
 from rocrate.rocrate import ROCrate
 
-from gfs.configuration import Config
+from replication.configuration import Config
 
 FILE = "ro-crate-metadata.json"
 PROFILES = {

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gfs import configuration, files
-from gfs.configuration import Config
-from gfs.errors import UserError
+from gfsharp.errors import UserError
+from replication import configuration
+from replication.configuration import Config
+from replication.storage import files
 
 Settings = Mapping[str, Any]
 

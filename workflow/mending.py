@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gfs import files
-from gfs.errors import UnreadableError, UserError
+from gfsharp.errors import UnreadableError, UserError
+from replication.storage import files
 
 # Set by the workflow for its jobs, whose own command line is another where a cluster runs them.
 _COMMAND = "GFS_SNAKEMAKE_COMMAND"

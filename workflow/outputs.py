@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from gfs import files
+from replication.storage import files
 
 # By rule: the patterns of its outputs, and that of its benchmark, with wildcards in braces.
 Rules = Mapping[str, Mapping[str, Any]]

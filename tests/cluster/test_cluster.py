@@ -14,7 +14,8 @@ import pytest
 import yaml
 from project import ROOT, TINY, Project, copy_project
 
-from gfs import configuration, files
+from replication import configuration
+from replication.storage import files
 
 # Of the whole, on a machine with other work; each wait has a bound of its own.
 pytestmark = pytest.mark.timeout(1500)

@@ -16,7 +16,7 @@ def is_being_checked():
     """Return whether the loss is asked for by the check of a new loss, whose number of calls is its own affair."""
     frame = sys._getframe()
     while frame:
-        if frame.f_globals.get("__name__") == "gfs.self_check":
+        if frame.f_globals.get("__name__") == "gfsharp.self_check":
             return True
         frame = frame.f_back
     return False

@@ -12,7 +12,7 @@ from itertools import count
 import pytest
 from project import BROKEN, Project, checksums
 
-from gfs import files
+from replication.storage import files
 
 FC, DEPTH2 = "runs/fc-hardtanh-digits/seed0-lr0.1", "runs/scalar-depth2/lr0.5"
 

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from disturbed import Pipeline, driver_of, ended, script_of, wait_until
 
-from gfs import files
+from replication.storage import files
 
 JOBS = ("train", "gfs_sharpness")
 # When a driver is killed: some seconds after its start or that of any job, or when one of a rule has asked for losses.

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from project import BROKEN
 
-from gfs import configuration
+from replication import configuration
 
 # How each run ends, and the status of its gradient flow solutions.
 ENDS = {

@@ -60,11 +60,11 @@ def test_same_machine_same_bytes(tmp_path, on_two_cores, measured):
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="other processors have no AVX to do without")
 @pytest.mark.fault(
-    "run again with the arithmetic of a processor without AVX", "agrees within what `gfs.agreement` states"
+    "run again with the arithmetic of a processor without AVX", "agrees within what `replication.agreement` states"
 )
 def test_another_processor_agrees(tmp_path, on_two_cores, measured):
     elsewhere = results(tmp_path / "project", 2, **OLDER_PROCESSOR)
-    command = [sys.executable, "-m", "gfs.agreement", str(on_two_cores / "tables"), str(elsewhere / "tables")]
+    command = [sys.executable, "-m", "replication.agreement", str(on_two_cores / "tables"), str(elsewhere / "tables")]
     compared = subprocess.run(command, capture_output=True, text=True, check=False)
     assert compared.returncode == 0, compared.stdout + compared.stderr
     assert compared.stdout.count("agrees") == 2 * len(TABLES)

@@ -10,13 +10,13 @@ from snakemake.exceptions import WorkflowError
 # Of the project, whichever Snakefile includes this.
 ROOT = Path(str(workflow.current_basedir)).parents[1]
 
-# The package is importable here and in cluster jobs even where it is not installed.
-sys.path.insert(0, str(ROOT / "workflow"))
+# The packages are importable here and in cluster jobs even where they are not installed.
+sys.path[:0] = [str(ROOT / "workflow"), str(ROOT / "src")]
 
 import mending
-from gfs import configuration, variants, yaml_files
-from gfs.checkpoints import checkpoint_files
-from gfs.errors import UserError
+from replication import configuration, variants, yaml_files
+from replication.training.checkpoints import checkpoint_files
+from gfsharp.errors import UserError
 
 # Where the locale has ASCII alone, a name with other letters is shown escaped, not as an error of the logging.
 for stream in (sys.stdout, sys.stderr):
@@ -57,8 +57,8 @@ FIGURES = config["directories"]["figures"]
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 EXECUTION = config["execution"]
-PACKAGE = os.path.relpath(ROOT / "workflow/gfs")
-STYLE = f"{PACKAGE}/plotting.py"
+PACKAGE = os.path.relpath(ROOT / "src/replication")
+STYLE = f"{PACKAGE}/figures/plotting.py"
 CLAIMS = sorted(str(path) for path in Path(PACKAGE).glob("claims/*.py"))
 CAPTIONS = os.path.relpath(ROOT / "workflow/report")
 ENVIRONMENT = ROOT / "envs/gfs.yaml"

@@ -1,6 +1,6 @@
 # What a run holds while it is at work, and what it says at its end, or when it stops before.
 import resume
-from gfs.checkpoints import training_status
+from replication.training.checkpoints import training_status
 
 # In the Snakefile's globals, so that it is held until the process ends.
 AT_WORK = []

@@ -18,12 +18,13 @@ from typing import Any, TextIO
 
 import psutil
 
-# In an environment of Snakemake's own making (conda) the package is not installed.
+# In an environment of Snakemake's own making (conda) the packages are not installed.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
 import mending
-from gfs import files
-from gfs.errors import UserError
+from gfsharp.errors import UserError
+from replication.storage import files
 
 SECONDS_BETWEEN_LOOKS = 1
 SHELLS = {"bash", "dash", "sh", "zsh"}
@@ -119,7 +120,7 @@ def read_table(paths: Any) -> tuple[list[str], Any]:
     """Return the paths and the content of an input; of a table in several files all rows."""
     import pandas as pd
 
-    from gfs import files
+    from replication.storage import files
 
     if isinstance(paths, str):
         return [paths], files.read_table(paths)
@@ -128,7 +129,7 @@ def read_table(paths: Any) -> tuple[list[str], Any]:
 
 def run_table(make: Callable[[Any], Any], snakemake: Any) -> None:
     """Write the table that ``make`` makes of the rule's settings, its one parameter."""
-    from gfs import files, provenance
+    from replication.storage import files, provenance
 
     def main(snakemake: Any) -> None:
         (settings,) = snakemake.params
@@ -146,7 +147,8 @@ def run_figure(draw: Callable[..., Any], snakemake: Any) -> None:
     """
     import pandas as pd
 
-    from gfs import files, plotting, provenance
+    from replication.figures import plotting
+    from replication.storage import files, provenance
 
     def main(snakemake: Any) -> None:
         inputs = {name: paths for name, paths in snakemake.input.items() if name != "style"}

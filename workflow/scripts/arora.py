@@ -1,8 +1,8 @@
 """Rule arora: normalised gradient descent and descent on sqrt(L) beside their limiting flow, on one problem."""
 
 import _job
-from gfs import files, provenance
-from gfs.arora import phases
+from replication.storage import files, provenance
+from replication.studies.arora import phases
 
 
 def main(snakemake):

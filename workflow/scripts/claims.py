@@ -1,7 +1,8 @@
 """Rule claims: every claim of the paper with its verdict."""
 
 import _job
-from gfs import claims, files
+from replication import claims
+from replication.storage import files
 
 
 def main(snakemake):

@@ -1,7 +1,7 @@
 """Rule collect: one table of all runs of an experiment."""
 
 import _job
-from gfs import stages
+from replication.training import stages
 
 
 def main(snakemake):

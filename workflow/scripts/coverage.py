@@ -3,8 +3,8 @@
 import torch
 
 import _job
-from gfs import files, provenance
-from gfs.speed import coverage
+from replication.benchmarks import coverage
+from replication.storage import files, provenance
 
 # No constant of the flow or of its errors was chosen by the cases of this one.
 SEED = 3

@@ -4,7 +4,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import _job
-from gfs import plotting, scalar
+from gfsharp import scalar
+from replication.figures import plotting
 
 # Products along the gradient flow trajectories that are drawn, from below the iterates to the solution.
 POINTS = 200

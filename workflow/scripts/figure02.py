@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 
 import _job
-from gfs import plotting
+from replication.figures import plotting
 
 CLASSES = [
     ("diverges", plotting.DIVERGED_COLOUR),

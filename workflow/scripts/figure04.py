@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 
 import _job
-from gfs import plotting
+from replication.figures import plotting
 
 
 def draw(iterates, orbits):

@@ -6,8 +6,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import _job
-from gfs import plotting
-from gfs.regression.runs import eight, normalised_changes
+from replication.figures import plotting
+from replication.studies.regression import eight, normalised_changes
 
 LINES = ("-", (0, (3, 1)), ":")
 

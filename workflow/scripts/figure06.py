@@ -1,7 +1,7 @@
 """Rule figure06: networks of three architectures; sharpness, GFS sharpness and 2/eta above the training loss."""
 
 import _job
-from gfs import plotting
+from replication.figures import plotting
 
 if "snakemake" in globals():
     _job.run_figure(plotting.networks, snakemake)

@@ -3,7 +3,7 @@
 import numpy as np
 
 import _job
-from gfs import plotting
+from replication.figures import plotting
 
 # Of the run, from where the GFS sharpness last is this far from 2/eta.
 CLOSE = 0.02

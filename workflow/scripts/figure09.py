@@ -1,7 +1,7 @@
 """Rule figure09: a run whose loss is large when its GFS sharpness crosses 2/eta, and that ends far below it."""
 
 import _job
-from gfs import plotting
+from replication.figures import plotting
 
 
 def draw(table):

@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 from matplotlib.patches import Rectangle
 
 import _job
-from gfs import plotting
+from replication.figures import plotting
 
 # What the zooms show, in units of 2/eta and as products: the first bifurcations.
 ZOOM = {"xlim": (0.99, 1.31), "ylim": (0.32, 1.75)}

@@ -6,8 +6,8 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 import _job
-from gfs import plotting
-from gfs.arora import summary
+from replication.figures import plotting
+from replication.studies.arora import summary
 
 NAMES = {"valley": "valley", "scalar": "scalar network", "regression": "regression"}
 LINE = {"markersize": 4, "linewidth": 0.8}

@@ -5,7 +5,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 import _job
-from gfs import plotting
+from replication.figures import plotting
 
 PROBLEMS = {"valley": "valley", "scalar": "scalar network", "regression": "squared regression"}
 FLOW = {"color": "black", "linestyle": (0, (4, 2)), "linewidth": 0.8, "zorder": 4}

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 from matplotlib.ticker import MaxNLocator
 
 import _job
-from gfs import plotting
+from replication.figures import plotting
 
 
 def draw(table):

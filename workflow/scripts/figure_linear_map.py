@@ -6,7 +6,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 
 import _job
-from gfs import plotting
+from replication.figures import plotting
 
 COUNTS = {1: "0.93", 3: "0.72", 5: plotting.INVARIANT_SET_COLOUR}
 STYLES = ("-", (0, (3, 1)), ":", (0, (1, 1)))

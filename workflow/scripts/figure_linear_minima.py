@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import _job
-from gfs import plotting
+from replication.figures import plotting
 
 MARKERS = "osD^v<>"
 

@@ -1,7 +1,7 @@
 """Rule gaussian_data: Gaussian samples with the sharpness of their flattest interpolator."""
 
 import _job
-from gfs import stages
+from replication.training import stages
 
 
 def main(snakemake):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import _job
-from gfs import stages
+from replication.training import stages
 
 
 def main(snakemake):

@@ -3,8 +3,8 @@
 import numpy as np
 
 import _job
-from gfs import files, provenance
-from gfs.scalar import bifurcation
+from replication.storage import files, provenance
+from replication.studies.scalar import bifurcation
 
 # Of a run that diverged at its start: two weights, as the figure in the plane looks for.
 NO_CHECKPOINTS = {"iteration": np.empty(0, dtype=np.int64), "weights": np.empty((0, 2))}

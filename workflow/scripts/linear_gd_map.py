@@ -1,8 +1,8 @@
 """Rule linear_gd_map: the map of gradient descent on linear networks: near-singular points, and preimages."""
 
 import _job
-from gfs import files, provenance
-from gfs.linear import gd_map
+from replication.storage import files, provenance
+from replication.studies.linear import gd_map
 
 
 def main(snakemake):

@@ -1,7 +1,7 @@
 """Rule linear_gfs: the GFS sharpness along gradient descent on linear networks."""
 
 import _job
-from gfs.linear import gfs
+from replication.studies.linear import gfs
 
 if "snakemake" in globals():
     _job.run_table(gfs.table, snakemake)

@@ -1,7 +1,7 @@
 """Rule linear_minimisers: ranks at sampled global minimisers of linear networks."""
 
 import _job
-from gfs.linear import minimisers
+from replication.studies.linear import minimisers
 
 if "snakemake" in globals():
     _job.run_table(minimisers.table, snakemake)

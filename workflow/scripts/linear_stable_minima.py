@@ -1,7 +1,7 @@
 """Rule linear_stable_minima: how far out the stable minima of linear networks lie."""
 
 import _job
-from gfs.linear import stable_minima
+from replication.studies.linear import stable_minima
 
 if "snakemake" in globals():
     _job.run_table(stable_minima.table, snakemake)

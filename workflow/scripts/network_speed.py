@@ -5,8 +5,9 @@ import pandas as pd
 from matplotlib.ticker import NullFormatter
 
 import _job
-from gfs import files, plotting, provenance
-from gfs.speed import networks
+from replication.benchmarks import networks
+from replication.figures import plotting
+from replication.storage import files, provenance
 
 FULLY_CONNECTED = {"architecture": "fully_connected", "widths": (200, 200), "images": 50, "learning_rate": 0.05}
 VGG11 = {"architecture": "vgg11_bn", "channels": 8, "images": 50, "learning_rate": 0.02}

@@ -3,8 +3,9 @@
 import math
 
 import _job
-from gfs import files, progress, provenance
-from gfs.scalar import plane
+from replication import progress
+from replication.storage import files, provenance
+from replication.studies.scalar import plane
 
 
 def main(snakemake):

@@ -3,8 +3,8 @@
 import numpy as np
 
 import _job
-from gfs import files, provenance
-from gfs.scalar import plane
+from replication.storage import files, provenance
+from replication.studies.scalar import plane
 
 
 def main(snakemake):

@@ -17,8 +17,9 @@ import matplotlib.backends.backend_pdf
 import matplotlib.backends.backend_svg  # noqa: F401 - these two and the next are for the scripts
 
 import _job
-from gfs import claims, plotting  # noqa: F401
-from gfs.errors import UserError
+from gfsharp.errors import UserError
+from replication import claims  # noqa: F401
+from replication.figures import plotting  # noqa: F401
 
 # Each process begins as a copy of this one, imports included. Elsewhere libraries may not bear that.
 PROCESSES = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")

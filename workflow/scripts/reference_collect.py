@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import _job
-from gfs import files, provenance
+from replication.storage import files, provenance
 
 # Columns that take much room and that no figure and no claim needs, by the folder of a table.
 NOT_KEPT = {"regression/runs": ["loss"]}

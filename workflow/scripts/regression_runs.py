@@ -1,8 +1,9 @@
 """Rule regression_runs: squared regression over seeds and learning rates, the GFS sharpness at every iterate."""
 
 import _job
-from gfs import data, files, progress, provenance
-from gfs.regression import runs
+from replication import data, progress
+from replication.storage import files, provenance
+from replication.studies import regression
 
 
 def main(snakemake):
@@ -15,7 +16,9 @@ def main(snakemake):
     fractions = settings["learning_rate_fractions"]
     tables = []
     with progress.bar(len(seeds) * len(fractions), "runs") as bar:
-        for table in runs.seeds_and_rates(data_set, seeds, fractions, settings["initial_scale"], settings["stop"]):
+        for table in regression.seeds_and_rates(
+            data_set, seeds, fractions, settings["initial_scale"], settings["stop"]
+        ):
             tables.append(table)
             bar.update(1)
     files.write_table(snakemake.output.table, pd.concat(tables, ignore_index=True), record())

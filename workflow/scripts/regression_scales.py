@@ -1,8 +1,9 @@
 """Rule regression_scales: squared regression from lazy to rich initialisation."""
 
 import _job
-from gfs import data, files, provenance
-from gfs.regression import runs
+from replication import data
+from replication.storage import files, provenance
+from replication.studies import regression
 
 
 def main(snakemake):
@@ -11,7 +12,7 @@ def main(snakemake):
     settings = snakemake.params.scales
     record = provenance.recorder({**settings, "data_set": snakemake.params.data}, seed=settings["seed"])
     data_set = data.gaussian_arguments(snakemake.params.data)
-    tables = runs.scales(data_set, settings["seed"], settings["values"], settings["start"], settings["stop"])
+    tables = regression.scales(data_set, settings["seed"], settings["values"], settings["start"], settings["stop"])
     files.write_table(snakemake.output.table, pd.concat(tables, ignore_index=True), record())
 
 

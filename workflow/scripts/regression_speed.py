@@ -1,8 +1,9 @@
 """Rule regression_speed: how fast the GFS sharpness of squared regression is."""
 
 import _job
-from gfs import data, files, provenance
-from gfs.speed import regression
+from replication import data
+from replication.benchmarks import regression
+from replication.storage import files, provenance
 
 SAMPLES = [20, 50, 100, 200, 500, 1000]
 FACTORS = [2, 10]

@@ -8,7 +8,9 @@ import yaml
 from docutils.core import publish_parts
 
 import _job
-from gfs import configuration, deviations, files, marks, report
+from replication import configuration, value_sources
+from replication.reporting import deviations, report
+from replication.storage import files
 
 CLAIMS = {
     "id": "id",
@@ -28,7 +30,7 @@ CLAIMS = {
 
 def main(snakemake):
     results = json.loads(Path(snakemake.input.claims).read_text(encoding="utf-8"))
-    marked = marks.by_key(*snakemake.params.files)
+    marked = value_sources.by_key(*snakemake.params.files)
     sections = []
     for figure, shown, png, path in zip(
         configuration.FIGURES, snakemake.input.shown, snakemake.input.pictures, snakemake.output.captions, strict=True

@@ -8,7 +8,8 @@ import pandas as pd
 
 import _job
 import outputs
-from gfs import configuration, files, provenance
+from replication import configuration
+from replication.storage import files, provenance
 
 # Columns of Snakemake's benchmarks, and what they are called here. Memory and processor time are sampled there, every
 # half second at first and then every 30 s, so that a peak between is missed: the records have the kernel's.

@@ -3,8 +3,9 @@
 import matplotlib.pyplot as plt
 
 import _job
-from gfs import files, plotting, provenance
-from gfs.speed import scalar
+from replication.benchmarks import scalar
+from replication.figures import plotting
+from replication.storage import files, provenance
 
 DEPTHS = [2, 4, 8, 16, 32, 64]
 COUNTS = [100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000]

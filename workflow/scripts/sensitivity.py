@@ -1,8 +1,9 @@
 """Rule sensitivity: all variants in one table, and what became of the claims as a page."""
 
 import _job
-from gfs import files, provenance, sensitivity
-from gfs.errors import UserError
+from gfsharp.errors import UserError
+from replication import sensitivity
+from replication.storage import files, provenance
 
 
 def main(snakemake):

@@ -1,8 +1,9 @@
 """Rule sensitivity_variant: the claims on a table of results that is made again with one value changed."""
 
 import _job
-from gfs import files, provenance, sensitivity
-from gfs.variants import Variant
+from replication import sensitivity
+from replication.storage import files, provenance
+from replication.variants import Variant
 
 
 def main(snakemake):

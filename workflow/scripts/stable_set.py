@@ -3,10 +3,10 @@
 import numpy as np
 
 import _job
-from gfs import files, provenance
-from gfs.errors import UserError
-from gfs.scalar import product, sharpness
-from gfs.scalar.stable_set import stable_set
+from gfsharp.errors import UserError
+from gfsharp.scalar import product, sharpness
+from replication.storage import files, provenance
+from replication.studies.scalar.stable_set import stable_set
 
 
 def main(snakemake):

@@ -3,8 +3,9 @@
 from dataclasses import asdict
 
 import _job
-from gfs import files, progress, provenance
-from gfs.scalar import theorems
+from replication import progress
+from replication.storage import files, provenance
+from replication.studies.scalar import theorems
 
 
 def main(snakemake):

@@ -1,7 +1,7 @@
 """Rule train: gradient descent, its trajectory and its checkpoints."""
 
 import _job
-from gfs import stages
+from replication.training import stages
 
 
 def main(snakemake):

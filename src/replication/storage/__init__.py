@@ -1,0 +1,1 @@
+"""Tables, tensor files, and the records of what they were made from."""

@@ -1,0 +1,1 @@
+"""What the paper, and two others, say about models with closed forms."""
