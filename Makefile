@@ -75,6 +75,7 @@ lint: install
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
+	.venv/bin/lint-imports
 	.venv/bin/snakefmt --check Snakefile workflow
 	$(SNAKEMAKE) --lint
 	$(SNAKEMAKE) --lint --snakefile workflow/redraw.smk

@@ -3,7 +3,7 @@
 # Usage: UV=path/to/uv envs/generate.sh
 set -eu
 cd "$(dirname "$0")/.."
-pins=$("${UV:-uv}" export --locked --quiet --no-dev --no-emit-project --no-hashes --no-annotate --no-header --prune snakemake \
+pins=$("${UV:-uv}" export --locked --quiet --no-default-groups --group replication --no-emit-project --no-hashes --no-annotate --no-header --prune snakemake \
     --prune snakemake-executor-plugin-slurm)
 temporary=$(mktemp)
 trap 'rm -f "$temporary"' EXIT

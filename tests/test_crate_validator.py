@@ -67,7 +67,7 @@ def record(tmp_path, monkeypatch):
     """The record of a few files: with hundreds the validator takes minutes, and they are alike."""
     monkeypatch.chdir(tmp_path)
     made = {"written": "2026-01-02T03:04:05+00:00", "wall_time_s": 60.0, "commit": "c0ffee"}
-    versions = {"numpy": "2.0", "python": "3.11.7", "gfs-sharpness": "0.1.0"}
+    versions = {"numpy": "2.0", "python": "3.11.7", "gfsharp": "0.1.0"}
     files.write_table("results/t.parquet", pd.DataFrame({"x": [1.0]}), {**made, "versions": versions})
     results = ["results/t.json", "results/t.parquet"]
     code = ["Snakefile", "config.yaml", "config/paper.yaml", "CITATION.cff", "README.md", "LICENSE"]

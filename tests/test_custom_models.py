@@ -13,10 +13,10 @@ from project import TINY
 from torch import nn
 
 from gfsharp.errors import UserError
-from replication import configuration, factories
+from replication import configuration, factories, stages
 from replication.alone import clock, comparison, work
 from replication.storage import files, provenance
-from replication.training import checkpoints, models, runs, stages
+from replication.training import checkpoints, models, runs
 
 
 @pytest.fixture

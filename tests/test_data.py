@@ -166,7 +166,7 @@ def test_a_few_images_of_a_large_file_need_little_memory(tmp_path):
 STAGE = """
 import sys
 from replication.storage import provenance
-from replication.training import stages
+from replication import stages
 
 before = provenance.spent()["peak_memory_mb"]
 stages.image_data({"source": "npz", "file": sys.argv[1], "images": 100, "normalisation": "feature"}, sys.argv[2])

@@ -19,7 +19,7 @@ def test_conda_environment_agrees_with_the_lock():
         name, version = re.match(r"([\w.-]+)==([^ ;]+)", requirement).groups()
         pins[name] = version
     assert {name: locked[name] for name in pins} == pins
-    direct = {re.match(r"[\w-]+", dependency).group() for dependency in PROJECT["project"]["dependencies"]}
+    direct = {re.match(r"[\w-]+", dependency).group() for dependency in PROJECT["dependency-groups"]["replication"]}
     # Snakemake and its executors start the jobs; within one they are not needed.
     assert {name for name in direct if not name.startswith("snakemake")} <= set(pins)
 
@@ -37,7 +37,7 @@ def test_the_changelog_knows_the_version():
     # Until it is released the first version is the one that is being prepared.
     assert sections[1:2] == [version] or f"Version {version} is in preparation" in text
     locked = {package["name"]: package["version"] for package in LOCK["package"]}
-    assert locked["gfs-sharpness"] == version
+    assert locked["gfsharp"] == version
 
 
 def test_what_is_checked_before_a_commit_is_make_lint():

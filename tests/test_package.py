@@ -1,97 +1,97 @@
-"""What is installed is complete: the wheel has what its modules read."""
+"""What is installed is the science alone: its wheel, what it depends on, and what works with how little."""
 
-import importlib.util
+import email
 import os
 import shutil
 import subprocess
 import sys
-import tomllib
 import zipfile
 
 import pytest
 from project import ROOT
 
-PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-WHEEL = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
 IGNORED = shutil.ignore_patterns("__pycache__")
+# Without torch: closed forms and what they are made of.
+LIGHT = ["scalar", "scalar.columns", "regression", "descent", "spectrum", "monotonicity", "errors", "progress"]
+ONLY = """
+import importlib, importlib.abc, importlib.metadata, sys
+MISSING = set(importlib.metadata.packages_distributions()) - PRESENT
+class Missing(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.partition(".")[0] in MISSING:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
+"""
 
 
-def copied(folder):
-    """The package as the settings of the build say that a wheel has it."""
-    for package in WHEEL["packages"]:
-        shutil.copytree(ROOT / package, folder / package.rpartition("/")[2], ignore=IGNORED)
-    for source, target in WHEEL["force-include"].items():
-        (folder / target).parent.mkdir(exist_ok=True)
-        shutil.copy2(ROOT / source, folder / target)
-
-
-def built(folder):
-    """An unpacked wheel."""
-    if importlib.util.find_spec("hatchling") is None:
-        pytest.skip("hatchling, by which wheels are built, is not installed here")
-    project = folder.with_name("project")
-    for name in [*WHEEL["packages"], *WHEEL["force-include"], "pyproject.toml", "README.md", "LICENSE"]:
-        (project / name).parent.mkdir(parents=True, exist_ok=True)
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, project / name, ignore=IGNORED)
-        else:
-            shutil.copy2(ROOT / name, project / name)
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder.with_name("dist"))]
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """A folder with the unpacked wheel, built by what pip builds it by, from the files that a checkout has."""
+    folder = tmp_path_factory.mktemp("wheel")
+    project = folder / "project"
+    shutil.copytree(ROOT / "src", project / "src", ignore=IGNORED)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy2(ROOT / name, project)
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     subprocess.run(command, cwd=project, check=True, capture_output=True)
-    (wheel,) = folder.with_name("dist").glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder)
+    (built,) = folder.glob("gfsharp-*.whl")
+    with zipfile.ZipFile(built) as archive:
+        archive.extractall(folder / "installed")
+    return folder / "installed"
 
 
-@pytest.fixture(params=[copied, built])
-def package(request, tmp_path):
-    """A folder with the package as it is installed, and nothing of the project besides."""
-    request.param(tmp_path / "installed")
-    return tmp_path / "installed"
+def run(wheel, code, present):
+    """Run code where the wheel is installed, beside no other packages than these."""
+    environment = {**os.environ, "PYTHONPATH": str(wheel), "PYTHONSAFEPATH": "1"}
+    code = f"PRESENT = {{'gfsharp', {', '.join(map(repr, present))}}}\n{ONLY}\n{code}"
+    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
 
 
-def run(package, folder, *arguments):
-    folder.mkdir(exist_ok=True)
-    environment = {**os.environ, "PYTHONPATH": str(package)}
-    # The checkout is in the environment as well: of two of a name the first on the path counts.
-    return subprocess.run(
-        [sys.executable, "-m", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
+def metadata(wheel):
+    (path,) = wheel.glob("*.dist-info/METADATA")
+    return email.message_from_string(path.read_text(encoding="utf-8"))
 
 
-def test_the_configuration_is_checked_by_what_the_package_has(package, tmp_path):
-    empty = tmp_path / "empty"
-    found = run(package, empty, "replication.check")
+def test_it_holds_the_science_alone_and_needs_numpy_and_scipy(wheel):
+    assert {path.name for path in wheel.iterdir() if not path.name.endswith(".dist-info")} == {"gfsharp"}
+    needed = [line for line in metadata(wheel).get_all("Requires-Dist") if "extra ==" not in line]
+    assert sorted(line.partition(">")[0] for line in needed) == ["numpy", "scipy"]
+    assert set(metadata(wheel).get_all("Provides-Extra")) == {"torch", "convex"}
+
+
+def test_closed_forms_need_numpy_and_scipy_alone(wheel):
+    code = f"""
+for name in {LIGHT}:
+    module = importlib.import_module("gfsharp." + name)
+    assert module.__file__.startswith({str(wheel)!r}), module.__file__
+from gfsharp import regression, scalar
+assert abs(scalar.gfs_sharpness([2.0, 1.0]) - 13**0.5) < 1e-12
+problem = regression.SquaredRegression([[1.0, 2.0]], [1.0])
+print(problem.gfs_sharpness([1.0, 1.0], [1.0, 1.0]))
+"""
+    found = run(wheel, code, ["numpy", "scipy"])
     assert found.returncode == 0, found.stderr
-    assert f"that of {package}/replication/config.yaml" in found.stdout
-    (empty / "my.yaml").write_text("execution: {treads: 2}\n")
-    wrong = run(package, empty, "replication.check", "my.yaml")
-    assert wrong.returncode == 1
-    assert "execution.treads" in wrong.stderr
-    assert "nearest: threads" in wrong.stderr
-    assert "Traceback" not in wrong.stderr
-    # One in the working folder goes before it.
-    (empty / "config.yaml").write_text("scale: mine\n")
-    assert "experiments" in run(package, empty, "replication.check").stderr
+    assert float(found.stdout) > 0
 
 
-def test_a_page_of_the_project_needs_the_project(package, tmp_path):
-    found = run(package, tmp_path / "empty", "replication.reporting.deviations", "page.md")
+def test_flows_need_torch_besides(wheel):
+    code = """
+import pkgutil, gfsharp
+for module in pkgutil.walk_packages(gfsharp.__path__, "gfsharp."):
+    importlib.import_module(module.name)
+import torch
+from gfsharp.flow import gfs_sharpness
+found = gfs_sharpness(lambda w: (w.prod() - 1) ** 2 / 2, torch.tensor([2.0, 1.0], dtype=torch.float64))
+print(found.status)
+"""
+    # What torch itself needs.
+    torch = ["torch", "torchgen", "functorch", "typing_extensions", "sympy", "mpmath", "jinja2", "markupsafe", "numpy"]
+    found = run(wheel, code, [*torch, "scipy"])
+    assert found.returncode == 0, found.stderr
+    assert found.stdout == "converged\n"
+
+
+def test_what_is_not_there_is_said_by_its_name(wheel):
+    found = run(wheel, "import gfsharp.flow", ["numpy", "scipy"])
     assert found.returncode == 1
-    assert found.stderr.startswith("error: the page is of a checkout of the project")
-    assert "Traceback" not in found.stderr
-
-
-def test_every_module_of_the_wheel_can_be_imported(tmp_path):
-    package = tmp_path / "installed"
-    copied(package)
-    code = (
-        "import gfsharp, replication, importlib, pkgutil, pathlib\n"
-        "for package in gfsharp, replication:\n"
-        f"    assert pathlib.Path(package.__file__).is_relative_to({str(package)!r})\n"
-        "    for module in pkgutil.walk_packages(package.__path__, package.__name__ + '.'):\n"
-        "        importlib.import_module(module.name)\n"
-    )
-    (tmp_path / "empty").mkdir()
-    environment = {**os.environ, "PYTHONPATH": str(package)}
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "empty", env=environment, check=True)
+    assert "No module named 'torch'" in found.stderr

@@ -52,7 +52,7 @@ def write(folder: Path, config: Config, overlays: Sequence[str]) -> Path:
     """
     commit, time = committed()
     version = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
-    name = f"gfs-sharpness-{version}-{config['scale']}-{commit[:12]}"
+    name = f"gfsharp-{version}-{config['scale']}-{commit[:12]}"
     results = {path: Path(path).read_bytes() for path in sorted({*made(config)})}
     code = dict(tracked(commit))
     for path in overlays:
@@ -174,7 +174,7 @@ def readme(
         [
             f"# {name}",
             "",
-            f"gfs-sharpness at commit {commit} with the results of its scale `{config['scale']}`,",
+            f"gfsharp at commit {commit} with the results of its scale `{config['scale']}`,",
             f"made at commit {' and '.join(made_at)} (-dirty: with changes to it that were not committed; unknown:",
             "outside a checkout). README.md says what it is. Here are",
             "",

@@ -29,7 +29,8 @@ PROFILES = {
 }
 TERMS = "https://w3id.org/ro/terms/workflow-run/context"
 WORKFLOW = "Snakefile"
-OURS = "gfs-sharpness"
+# The project itself, and under the name that it had when the reference results were made.
+OURS = ("gfsharp", "gfs-sharpness")
 FORMATS = {".parquet": "application/vnd.apache.parquet", ".md": "text/markdown", ".yaml": "application/yaml"}
 
 
@@ -121,7 +122,10 @@ def _file(crate: ROCrate, path: str, content: bytes) -> File:
 
 def _software(name: str, number: str) -> dict[str, Any]:
     # This project itself is in no index: it is what is in the archive.
-    elsewhere = {"python": f"https://www.python.org/downloads/release/python-{number.replace('.', '')}/", OURS: "./"}
+    elsewhere = {
+        "python": f"https://www.python.org/downloads/release/python-{number.replace('.', '')}/",
+        **dict.fromkeys(OURS, "./"),
+    }
     url = elsewhere.get(name, f"https://pypi.org/project/{name}/{number}/")
     return {"name": name, "version": number, "softwareVersion": number, "url": {"@id": url}}
 

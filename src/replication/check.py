@@ -1,8 +1,7 @@
-"""``python -m replication.check my.yaml``: what is wrong with configuration files on top of ``config.yaml``, without
-Snakemake.
+"""``python -m replication.check my.yaml``: what is wrong with files on top of ``config.yaml``, without Snakemake.
 
 Snakemake itself says of a file after ``--configfile`` that is not YAML neither which nor where. ``config.yaml`` is
-that of the working folder, or, where there is none, the default that comes with the package.
+that of the working folder, or, where there is none, that of the checkout.
 """
 
 import sys
@@ -11,17 +10,9 @@ from pathlib import Path
 from gfsharp.errors import UserError
 from replication import configuration, yaml_files
 
-_PACKAGE = Path(__file__).parent
-
-
-def _found(packaged: str, in_checkout: str) -> Path:
-    """Return a file that an installed package has within it and a checkout beside it."""
-    within = _PACKAGE / packaged
-    return within if within.exists() else _PACKAGE.parents[1] / in_checkout
-
-
-SCHEMA = _found("schemas/config.schema.yaml", "workflow/schemas/config.schema.yaml")
-DEFAULT = _found("config.yaml", "config.yaml")
+_CHECKOUT = Path(__file__).parents[2]
+SCHEMA = _CHECKOUT / "workflow/schemas/config.schema.yaml"
+DEFAULT = _CHECKOUT / "config.yaml"
 
 
 def main(paths: list[str]) -> None:

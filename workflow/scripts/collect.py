@@ -1,7 +1,7 @@
 """Rule collect: one table of all runs of an experiment."""
 
 import _job
-from replication.training import stages
+from replication import stages
 
 
 def main(snakemake):

@@ -1,7 +1,7 @@
 """Rule collect_run: a run's trajectory with its GFS sharpness."""
 
 import _job
-from replication.training import stages
+from replication import stages
 
 
 def main(snakemake):

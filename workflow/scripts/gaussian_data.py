@@ -1,7 +1,7 @@
 """Rule gaussian_data: Gaussian samples with the sharpness of their flattest interpolator."""
 
 import _job
-from replication.training import stages
+from replication import stages
 
 
 def main(snakemake):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import _job
-from replication.training import stages
+from replication import stages
 
 
 def main(snakemake):

@@ -1,7 +1,7 @@
 """Rule image_data: images of a set, normalised, with one-hot targets; or data of a user's own."""
 
 import _job
-from replication.training import stages
+from replication import stages
 
 
 def main(snakemake):

@@ -1,7 +1,7 @@
 """Rule train: gradient descent, its trajectory and its checkpoints."""
 
 import _job
-from replication.training import stages
+from replication import stages
 
 
 def main(snakemake):

@@ -121,7 +121,7 @@ class _Session:
 
     def _collect(self, run: Run, *, if_stale: bool = False) -> None:
         """Write the table of an experiment, of its runs that have one; ``if_stale``: only if those are others now."""
-        from replication.training import stages
+        from replication import stages
 
         runs = configuration.runs(self._config, run.experiment)
         tables = {each.name: self._results / "runs" / run.experiment / each.name / "run.parquet" for each in runs}

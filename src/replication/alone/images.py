@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from gfsharp.errors import UserError
-from replication import configuration
+from replication import configuration, stages
 from replication.alone.work import without_places
 from replication.configuration import Config, Run
 from replication.storage import files
-from replication.training import stages
 
 
 def with_local_files(config: Config, given: Sequence[str]) -> dict[str, Any]:

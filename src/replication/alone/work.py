@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from gfsharp.errors import UserError
+from replication import stages
 from replication.alone import costs
 from replication.alone.clock import Clock, Stopped, TimeIsUp
 from replication.alone.order import most_telling_first
 from replication.configuration import Run
 from replication.storage import files
-from replication.training import stages
 from replication.training.checkpoints import INDEX, checkpoint_files
 
 # The part of a run's time that its training takes before the first flows, if it is not done by then.

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = (
-    "gfs-sharpness",
+    "gfsharp",
     "snakemake",
     "numpy",
     "scipy",
