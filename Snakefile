@@ -34,3 +34,6 @@ rule all:
     default_target: True
     input:
         everything(),
+
+
+depend_on_code()

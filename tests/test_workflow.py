@@ -240,6 +240,54 @@ def test_a_change_of_one_figure_s_script_redraws_that_figure(finished):
         assert finished.planned() == {"figure05", "all"}
 
 
+# By its path, what is replaced there, what has to be planned, and what may not be.
+EDITS = {
+    "a tolerance that a claim takes": (
+        *("src/replication/agreement.py", "1e-2, 0.1", "1e-2, 0.2"),
+        *({"claims"}, {"train", "collect", "figure06", "theorems"}),
+    ),
+    "a statement of the plane": (
+        *("src/replication/studies/scalar/plane.py", "import numpy as np\n", "import numpy as np\n\nSIZE = 3\n"),
+        *({"plane", "figure02", "claims"}, {"theorems", "figure01", "figure06", "regression_runs", "linear_gfs"}),
+    ),
+    "a theorem": (
+        *("src/replication/studies/scalar/theorems.py", "import numpy as np\n", "import numpy as np\n\nSIZE = 3\n"),
+        *({"theorems", "claims"}, {"train", "plane", "figure06", "collect"}),
+    ),
+    "an integrator": (
+        *("src/gfsharp/flow/rkc.py", "import math\n", "import math\n\nSIZE = 3\n"),
+        *({"gfs_sharpness", "linear_gfs", "claims"}, {"train", "plane", "theorems", "image_data"}),
+    ),
+    "gradient descent": (
+        *("src/gfsharp/descent.py", "import math\n", "import math\n\nSIZE = 3\n"),
+        *({"train", "plane", "regression_runs"}, {"theorems", "linear_minimisers"}),
+    ),
+    "the report": (
+        *("src/replication/reporting/report.py", "import re\n", "import re\n\nSIZE = 3\n"),
+        *(set(), None),
+    ),
+    "a comment": ("src/gfsharp/descent.py", "import math\n", "import math  # for infinity\n\n# more\n", set(), None),
+    "a docstring": ("src/gfsharp/flow/sharpness.py", "The GFS sharpness of any", "GFS sharpness of any", set(), None),
+    "the log of a job": (
+        "workflow/scripts/_job.py",
+        "SECONDS_BETWEEN_LOOKS = 1",
+        "SECONDS_BETWEEN_LOOKS = 2",
+        set(),
+        None,
+    ),
+    "a file that is touched": ("src/gfsharp/lanczos.py", "import math", "import math", set(), None),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edit_plans_what_depends_on_it(finished, edit):
+    path, old, new, wanted, unwanted = EDITS[edit]
+    with edited(finished.folder / path, old, new):
+        planned = finished.planned()
+    assert wanted <= planned
+    assert planned <= wanted if unwanted is None else not planned & unwanted
+
+
 def planned_after(finished, tmp_path, change):
     """What would be redone under the small configuration with ``change`` on top."""
     overlay = tmp_path / "change.yaml"
@@ -391,7 +439,7 @@ def test_an_archive_draws_its_figures_again_without_training(finished, tmp_path)
     assert written.returncode == 0, written.stderr
     with tarfile.open(checkout / written.stdout.strip()) as packed:
         packed.extractall(tmp_path, filter="data")
-    (folder,) = tmp_path.glob("gfs-sharpness-*-tiny-*")
+    (folder,) = tmp_path.glob("gfsharp-*-tiny-*")
     assert not list(folder.rglob("*.safetensors"))
 
     def redraw(arguments=""):

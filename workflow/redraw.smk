@@ -10,6 +10,9 @@ include: "rules/figures.smk"
 include: "rules/claims.smk"
 
 
+depend_on_code()
+
+
 # All of it as one job: alone, each takes longer to start than to draw. What it makes stays in Snakemake's books what the
 # rules of the figures and claims made, so it has no output of its own, and is done whenever it is asked for.
 rule redrawn:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gfsharp.errors import LossError
+from gfsharp.precision import exact
 
 
 def evaluated(loss: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
@@ -56,3 +57,29 @@ leaves torch's graph (detach(), .data, .item(), numpy, no_grad)
             "gradient",
         )
     return found
+
+
+def value_and_gradient(loss: Callable[[Tensor], Tensor], parameters: Tensor) -> tuple[Tensor, Tensor]:
+    """Return ``L(w)``, a scalar tensor, and ``grad L(w)``, shape (P,); nothing is read back from the device.
+
+    Raises:
+        LossError: as of :func:`evaluated` and :func:`gradient`.
+    """
+    point = parameters.detach().requires_grad_(True)
+    value = evaluated(loss, point)
+    return value.detach(), gradient(value, point)
+
+
+@exact()
+def loss_and_gradient(loss: Callable[[Tensor], Tensor], parameters: Tensor) -> tuple[float, Tensor]:
+    """Return ``L(w)`` and ``grad L(w)``, shape (P,).
+
+    Raises:
+        LossError: as of :func:`evaluated` and :func:`gradient`.
+
+    >>> value, slope = loss_and_gradient(lambda w: (w**2).sum() / 2, torch.tensor([3.0, 4.0]))
+    >>> value, slope.tolist()
+    (12.5, [3.0, 4.0])
+    """
+    value, slope = value_and_gradient(loss, parameters)
+    return float(value), slope

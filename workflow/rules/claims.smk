@@ -4,7 +4,6 @@
 rule claims:
     input:
         **claim_tables(),
-        definitions=CLAIMS,
     output:
         json=f"{RESULTS}/claims.json",
         markdown=f"{RESULTS}/claims.md",

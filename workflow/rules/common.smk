@@ -14,7 +14,7 @@ ROOT = Path(str(workflow.current_basedir)).parents[1]
 sys.path[:0] = [str(ROOT / "workflow"), str(ROOT / "src")]
 
 import mending
-from replication import configuration, variants, yaml_files
+from replication import configuration, source_digest, variants, yaml_files
 from replication.training.checkpoints import checkpoint_files
 from gfsharp.errors import UserError
 
@@ -57,9 +57,6 @@ FIGURES = config["directories"]["figures"]
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 EXECUTION = config["execution"]
-PACKAGE = os.path.relpath(ROOT / "src/replication")
-STYLE = f"{PACKAGE}/figures/plotting.py"
-CLAIMS = sorted(str(path) for path in Path(PACKAGE).glob("claims/*.py"))
 CAPTIONS = os.path.relpath(ROOT / "workflow/report")
 ENVIRONMENT = ROOT / "envs/gfs.yaml"
 
@@ -68,6 +65,24 @@ SCALAR = f"{RESULTS}/scalar"
 LINEAR = f"{RESULTS}/linear"
 # Kept in version control.
 REFERENCE = "results/reference"
+
+
+# What a job's script imports and its results do not depend on: logs and errors; and what only other jobs call.
+AROUND = ("_job", "mending", "replication.progress")
+NOT_CALLED = {"train": ("gfsharp.flow", "replication.studies")}
+
+
+def depend_on_code():
+    """Make the code of each rule's script, with all that it imports, one of its parameters.
+
+    A change of a statement plans all that it may change, and one of a comment nothing.
+    """
+    folders = [ROOT / "src", ROOT / "workflow", ROOT / "workflow/scripts"]
+    for made_by in workflow.rules:
+        if made_by.script:
+            script = ROOT / "workflow/scripts" / os.path.basename(made_by.script)
+            without = (*AROUND, *NOT_CALLED.get(made_by.name, ()))
+            made_by.set_params(code=source_digest.digest(script, folders, without))
 
 
 def one_of(names):

@@ -4,7 +4,6 @@
 rule figure01:
     input:
         iterates=gpgd_of("figure01", "iterates"),
-        style=STYLE,
     output:
         pdf=f"{FIGURES}/figure01.pdf",
         png=f"{FIGURES}/figure01.png",
@@ -30,7 +29,6 @@ rule figure02:
     input:
         table=table_of("figure02"),
         plane=f"{SCALAR}/plane.parquet",
-        style=STYLE,
     output:
         pdf=f"{FIGURES}/figure02.pdf",
         png=f"{FIGURES}/figure02.png",
@@ -55,7 +53,6 @@ rule figure02:
 rule figure03:
     input:
         plane=f"{SCALAR}/plane.parquet",
-        style=STYLE,
     output:
         pdf=f"{FIGURES}/figure03.pdf",
         png=f"{FIGURES}/figure03.png",
@@ -81,7 +78,6 @@ rule figure04:
     input:
         iterates=gpgd_of("figure04", "iterates"),
         orbits=gpgd_of("figure04", "orbits"),
-        style=STYLE,
     output:
         pdf=f"{FIGURES}/figure04.pdf",
         png=f"{FIGURES}/figure04.png",
@@ -108,7 +104,6 @@ rule figure05:
         table=table_of("figure05"),
         runs=regression_run_tables(),
         scales=f"{RESULTS}/regression/scales.parquet",
-        style=STYLE,
     output:
         pdf=f"{FIGURES}/figure05.pdf",
         png=f"{FIGURES}/figure05.png",
@@ -133,7 +128,6 @@ rule figure05:
 rule figure06:
     input:
         table=tables_of("figure06"),
-        style=STYLE,
     output:
         pdf=f"{FIGURES}/figure06.pdf",
         png=f"{FIGURES}/figure06.png",
@@ -159,7 +153,6 @@ rule figure07:
     input:
         points=f"{SCALAR}/stable_set/points.parquet",
         products=f"{SCALAR}/stable_set/products.parquet",
-        style=STYLE,
     output:
         pdf=f"{FIGURES}/figure07.pdf",
         png=f"{FIGURES}/figure07.png",
@@ -184,7 +177,6 @@ rule figure07:
 rule figure08:
     input:
         table=table_of("figure08"),
-        style=STYLE,
     output:
         pdf=f"{FIGURES}/figure08.pdf",
         png=f"{FIGURES}/figure08.png",
@@ -209,7 +201,6 @@ rule figure08:
 rule figure09:
     input:
         table=table_of("figure09"),
-        style=STYLE,
     output:
         pdf=f"{FIGURES}/figure09.pdf",
         png=f"{FIGURES}/figure09.png",
@@ -235,7 +226,6 @@ rule figure10:
     input:
         iterates=gpgd_of("figure10", "iterates"),
         orbits=gpgd_of("figure10", "orbits"),
-        style=STYLE,
     output:
         pdf=f"{FIGURES}/figure10.pdf",
         png=f"{FIGURES}/figure10.png",
@@ -261,7 +251,6 @@ rule figure11:
     input:
         iterates=gpgd_of("figure11", "iterates"),
         orbits=gpgd_of("figure11", "orbits"),
-        style=STYLE,
     output:
         pdf=f"{FIGURES}/figure11.pdf",
         png=f"{FIGURES}/figure11.png",
@@ -286,7 +275,6 @@ rule figure11:
 rule figure12:
     input:
         table=tables_of("figure12"),
-        style=STYLE,
     output:
         pdf=f"{FIGURES}/figure12.pdf",
         png=f"{FIGURES}/figure12.png",
@@ -311,7 +299,6 @@ rule figure12:
 rule figure13:
     input:
         table=tables_of("figure13"),
-        style=STYLE,
     output:
         pdf=f"{FIGURES}/figure13.pdf",
         png=f"{FIGURES}/figure13.png",
@@ -336,7 +323,6 @@ rule figure13:
 rule figure_arora_networks:
     input:
         table=tables_of("figure_arora_networks"),
-        style=STYLE,
     output:
         pdf=f"{FIGURES}/figure_arora_networks.pdf",
         png=f"{FIGURES}/figure_arora_networks.png",
@@ -362,7 +348,6 @@ rule figure_arora_gfs:
     input:
         table=tables_of("figure_arora_gfs"),
         rises=arora_rises(),
-        style=STYLE,
     output:
         pdf=f"{FIGURES}/figure_arora_gfs.pdf",
         png=f"{FIGURES}/figure_arora_gfs.png",
@@ -387,7 +372,6 @@ rule figure_arora_gfs:
 rule figure_arora_flow:
     input:
         **arora_tables(),
-        style=STYLE,
     output:
         pdf=f"{FIGURES}/figure_arora_flow.pdf",
         png=f"{FIGURES}/figure_arora_flow.png",
@@ -412,7 +396,6 @@ rule figure_arora_flow:
 rule figure_arora_error:
     input:
         **arora_tables(),
-        style=STYLE,
     output:
         pdf=f"{FIGURES}/figure_arora_error.pdf",
         png=f"{FIGURES}/figure_arora_error.png",
@@ -438,7 +421,6 @@ rule figure_linear_map:
     input:
         table=f"{LINEAR}/gd_map.parquet",
         preimages=f"{LINEAR}/preimages.parquet",
-        style=STYLE,
     output:
         pdf=f"{FIGURES}/figure_linear_map.pdf",
         png=f"{FIGURES}/figure_linear_map.png",
@@ -464,7 +446,6 @@ rule figure_linear_minima:
     input:
         ranks=f"{LINEAR}/minimisers.parquet",
         norms=f"{LINEAR}/stable_minima.parquet",
-        style=STYLE,
     output:
         pdf=f"{FIGURES}/figure_linear_minima.pdf",
         png=f"{FIGURES}/figure_linear_minima.png",
@@ -489,7 +470,6 @@ rule figure_linear_minima:
 rule figure_linear_convergence:
     input:
         table=f"{LINEAR}/convergence.parquet",
-        style=STYLE,
     output:
         pdf=f"{FIGURES}/figure_linear_convergence.pdf",
         png=f"{FIGURES}/figure_linear_convergence.png",
@@ -514,7 +494,6 @@ rule figure_linear_convergence:
 rule figure_linear_gfs:
     input:
         table=f"{LINEAR}/gfs.parquet",
-        style=STYLE,
     output:
         pdf=f"{FIGURES}/figure_linear_gfs.pdf",
         png=f"{FIGURES}/figure_linear_gfs.png",

@@ -128,11 +128,11 @@ def read_table(paths: Any) -> tuple[list[str], Any]:
 
 
 def run_table(make: Callable[[Any], Any], snakemake: Any) -> None:
-    """Write the table that ``make`` makes of the rule's settings, its one parameter."""
+    """Write the table that ``make`` makes of the rule's settings, its first parameter."""
     from replication.storage import files, provenance
 
     def main(snakemake: Any) -> None:
-        (settings,) = snakemake.params
+        settings = snakemake.params[0]
         record = provenance.recorder(settings)
         files.write_table(snakemake.output.table, make(settings), record())
 
@@ -151,7 +151,7 @@ def run_figure(draw: Callable[..., Any], snakemake: Any) -> None:
     from replication.storage import files, provenance
 
     def main(snakemake: Any) -> None:
-        inputs = {name: paths for name, paths in snakemake.input.items() if name != "style"}
+        inputs = dict(snakemake.input.items())
         listed = [path for paths in inputs.values() for path in ([paths] if isinstance(paths, str) else paths)]
         record = provenance.recorder({"tables_sha256": {path: files.sha256(path) for path in listed}})
         tables = {name: read_table(paths)[1] for name, paths in inputs.items()}

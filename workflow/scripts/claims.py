@@ -6,7 +6,7 @@ from replication.storage import files
 
 
 def main(snakemake):
-    tables = {name: _job.read_table(paths) for name, paths in snakemake.input.items() if name != "definitions"}
+    tables = {name: _job.read_table(paths) for name, paths in snakemake.input.items()}
     results = claims.evaluate(claims.CLAIMS, tables, snakemake.params.scale)
     files.write_json(snakemake.output.json, results)
     files.write_text(snakemake.output.markdown, claims.markdown(results))

@@ -9,7 +9,7 @@
 - :mod:`gfsharp.flow.sharpness`: ``gfs_sharpness``, the sharpness of the solution with an estimate of its error.
 """
 
-from gfsharp.flow.gradients import loss_and_gradient
+from gfsharp.derivatives import loss_and_gradient
 from gfsharp.flow.sharpness import GFSSharpness, gfs_sharpness
 from gfsharp.flow.solution import FlowSolution, gradient_flow_solution
 

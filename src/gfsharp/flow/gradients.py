@@ -12,7 +12,6 @@ from torch import Tensor
 from gfsharp import derivatives
 from gfsharp.curvature import Loss, hessian_vector_product
 from gfsharp.lanczos import Product
-from gfsharp.precision import exact
 
 Failure = Literal["budget", "not finite", "negative loss", "negative curvature", "stationary", "unstable"]
 
@@ -54,18 +53,6 @@ class Point:
         return math.isfinite(self.loss) and bool(torch.isfinite(self.velocity).all())
 
 
-@exact()
-def loss_and_gradient(loss: Loss, parameters: Tensor) -> tuple[float, Tensor]:
-    """Return ``L(w)`` and ``grad L(w)``, shape (P,).
-
-    >>> value, gradient = loss_and_gradient(lambda w: (w**2).sum() / 2, torch.tensor([3.0, 4.0]))
-    >>> value, gradient.tolist()
-    (12.5, [3.0, 4.0])
-    """
-    value, gradient = _differentiate(loss, parameters)
-    return float(value), gradient
-
-
 class Gradients:
     """The velocity of the flow of ``loss``, and its Hessian.
 
@@ -97,13 +84,13 @@ class Gradients:
         """Return ``-grad L(w)``; nothing is read back from the device."""
         self.require(1)
         self.count += 1
-        return -_differentiate(self.loss, weights)[1]
+        return -derivatives.value_and_gradient(self.loss, weights)[1]
 
     def point(self, weights: Tensor) -> Point:
         """Return the point of the flow at ``weights``."""
         self.require(1)
         self.count += 1
-        value, gradient = loss_and_gradient(self.loss, weights)
+        value, gradient = derivatives.loss_and_gradient(self.loss, weights)
         return Point(weights, value, -gradient)
 
     def hessian_product(self, point: Point) -> Product:
@@ -127,9 +114,3 @@ class Gradients:
         rounding = _ROUNDINGS * torch.finfo(point.weights.dtype).eps * float(point.weights.norm())
         distance = max(_DIFFERENCE * scale, rounding) or 1.0
         return (point.velocity - self.velocity(point.weights.add(direction, alpha=distance))).div_(distance)
-
-
-def _differentiate(loss: Loss, parameters: Tensor) -> tuple[Tensor, Tensor]:
-    point = parameters.detach().requires_grad_(True)
-    value = derivatives.evaluated(loss, point)
-    return value.detach(), derivatives.gradient(value, point)

@@ -80,7 +80,7 @@ def measure(model: Model) -> Costs:
     if loss is None:
         return Costs()
     from gfsharp.curvature import hessian_vector_product
-    from gfsharp.flow.gradients import loss_and_gradient
+    from gfsharp.derivatives import loss_and_gradient
 
     # Read back, or a GPU would still be at work on it.
     gradient = _seconds(lambda: float(loss_and_gradient(loss, model.initial)[1].norm()))

@@ -218,9 +218,9 @@ class Network:
         self._top_vector: Any = None
 
     def loss_and_gradient(self, w: Any) -> tuple[float, Any]:
-        from gfsharp import flow
+        from gfsharp.derivatives import loss_and_gradient
 
-        return flow.loss_and_gradient(self.loss, w)
+        return loss_and_gradient(self.loss, w)
 
     def sharpness(self, w: Any) -> float:
         from gfsharp import curvature

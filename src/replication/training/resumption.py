@@ -20,14 +20,15 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-import gfsharp
-import replication
+from replication import source_digest
 from replication.storage import files, locks, provenance
 
 Array = NDArray[Any]
 
 _STATE = "state.safetensors"
 _LOCK = ".training.lock"
+# What trainings do not call though what they import does.
+_NOT_CALLED = ("gfsharp.flow", "replication.progress")
 # One that outlived its workflow ends within a second; this is for one that another workflow started.
 _SECONDS_TO_WAIT = 600
 # Tensors of the model's own have this before their names.
@@ -189,10 +190,11 @@ def _content(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> str:
 
 @cache
 def _source() -> str:
-    """A digest of the packages' code and of the versions that it runs with."""
-    packages = Path(str(gfsharp.__file__)).parent, Path(str(replication.__file__)).parent
-    code = b"".join(path.read_bytes() for package in packages for path in sorted(package.rglob("*.py")))
-    return _digest(code + json.dumps(provenance.versions(), sort_keys=True).encode())
+    """A digest of the code that trains and of the versions that it runs with."""
+    folder = Path(__file__).parent
+    sources = [folder.parents[1]]
+    code = [source_digest.digest(folder / name, sources, _NOT_CALLED) for name in ("runs.py", "models.py")]
+    return _digest(json.dumps([*code, provenance.versions()], sort_keys=True).encode())
 
 
 def _digest(content: bytes) -> str:
