@@ -12,7 +12,7 @@ from project import BESIDE, commit_all, copy_project, make_checkout
 
 import archive
 from gfsharp.errors import UserError
-from replication import claims, configuration, yaml_files
+from replication import claims, configuration, figure_registry, yaml_files
 from replication.claims import Claim, printing
 from replication.claims.claim import Estimate
 from replication.storage import files
@@ -51,8 +51,8 @@ def draw(*overlays):
     import pandas as pd
 
     config = yaml_files.merged("config.yaml", *overlays)
-    for figure in configuration.FIGURES:
-        shown = configuration.figure_experiments(config, figure) if figure in configuration.FIGURE_MODELS else []
+    for figure in figure_registry.FIGURES:
+        shown = configuration.figure_experiments(config, figure) if figure in figure_registry.OF_EXPERIMENTS else []
         tables = ["results/other/one.parquet", *(f"results/tables/{name}.parquet" for name in shown)]
         drawn = {**RECORD, "parameters": {"tables_sha256": {table: files.sha256(table) for table in tables}}}
         files.write_table(f"results/figures/{figure}.parquet", pd.DataFrame({"x": [2.0]}), drawn)
@@ -84,7 +84,7 @@ def test_it_has_code_lock_configuration_tables_figures_claims_and_their_checksum
     entries, read = contents(path)
     assert {"Snakefile", "config.yaml", "config/paper.yaml", "src/replication/storage/files.py", *BESIDE} <= set(read)
     assert {"results/other/one.parquet", "results/other/one.json", "results/claims.json"} <= set(read)
-    for figure in configuration.FIGURES:
+    for figure in figure_registry.FIGURES:
         assert {f"figures/{figure}.pdf", f"results/figures/{figure}.parquet"} <= set(read)
     assert "results/checkpoints.parquet" not in read
     assert entries["profiles"].linkname == "workflow/profiles"

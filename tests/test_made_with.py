@@ -9,7 +9,7 @@ from project import ROOT
 
 import made_with
 from gfsharp.errors import UserError
-from replication import configuration, yaml_files
+from replication import configuration, figure_registry, yaml_files
 from replication.storage import files
 
 REFERENCE = ROOT / "results/reference"
@@ -135,7 +135,7 @@ def test_other_runs_seeds_and_depths_are_named(reference):
 
 
 def test_a_figure_of_other_experiments_is_named(reference):
-    for figure in configuration.FIGURE_MODELS:
+    for figure in figure_registry.OF_EXPERIMENTS:
         names = configuration.figure_experiments(reference, figure)
         shown = [f"results/reference/tables/{name}.parquet" for name in names]
         made_with.check_shown(reference, figure, [*shown, "results/reference/scalar/plane.parquet"])

@@ -3,7 +3,7 @@
 from docutils.core import publish_parts
 from project import ROOT
 
-from replication import configuration, value_sources, yaml_files
+from replication import figure_registry, value_sources, yaml_files
 from replication.reporting import deviations, report
 
 ROW = {"id": "a", "figure": "2b, 8", "statement": "x_i * |y| `z` \\", "expected": "<= 1", "tolerance": 0.5}
@@ -63,7 +63,7 @@ def test_deviations_of_a_figure(config):
     assert set(of_figure(config, 9)["experiments.scalar-high-loss"]) == {"learning_rates", "stop.loss"}
     assert of_figure(config, 3).keys() == {"scalar.plane"}
     assert of_figure(config, 3)["scalar.plane"]["learning_rate"] == 0.2
-    for figure in configuration.FIGURES:
+    for figure in figure_registry.FIGURES:
         assert deviations.of_figure(config, figure, value_sources.by_key(ROOT / "config.yaml")), figure
 
 
@@ -86,5 +86,5 @@ def test_pages_show_text_as_it_is():
 
 
 def test_every_figure_has_a_title():
-    assert list(configuration.TITLES)[:13] == [f"figure{number:02}" for number in range(1, 14)]
-    assert all(name.startswith("figure_") for name in list(configuration.TITLES)[13:])
+    assert list(figure_registry.FIGURES)[:13] == [f"figure{number:02}" for number in range(1, 14)]
+    assert all(name.startswith("figure_") for name in list(figure_registry.FIGURES)[13:])

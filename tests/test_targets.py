@@ -11,10 +11,10 @@ import yaml
 from dry_runs import rules_planned
 from project import TINY
 
-from replication import configuration
+from replication import figure_registry
 from replication import variants as sensitivity_variants
 
-FIGURES = list(configuration.FIGURES)
+FIGURES = list(figure_registry.FIGURES)
 IMAGES = {"figure06", "figure12", "figure13", "figure_arora_networks", "figure_arora_gfs"}
 GAUSSIAN = {"figure05", "figure_arora_gfs"}
 

@@ -18,11 +18,11 @@ from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from replication import configuration
+from replication import figure_registry
 from replication.storage import files
 from replication.training import checkpoints
 
-FIGURES = list(configuration.FIGURES)
+FIGURES = list(figure_registry.FIGURES)
 # What the browser is waited for at most, in seconds.
 PATIENCE = 60
 

@@ -24,7 +24,7 @@ import crate
 import made_with
 import mending
 from gfsharp.errors import UserError
-from replication import check, claims, configuration, yaml_files
+from replication import check, claims, configuration, figure_registry, yaml_files
 from replication.configuration import Config
 from replication.storage import files
 
@@ -105,7 +105,7 @@ def made(config: Config) -> Iterator[str]:
             there, or it shows other experiments than the configuration's.
     """
     results, figures = config["directories"]["results"], config["directories"]["figures"]
-    for figure in configuration.FIGURES:
+    for figure in figure_registry.FIGURES:
         numbers = f"{results}/figures/{figure}.parquet"
         drawn_from = files.read_provenance(_there(numbers))["parameters"]["tables_sha256"]
         made_with.check_shown(config, figure, drawn_from)
@@ -119,7 +119,7 @@ def made(config: Config) -> Iterator[str]:
     rows = json.loads(verdicts.read_text(encoding="utf-8"))
     # The rule asks for the tables of all experiments that are shown, whether a claim is judged by them or not.
     experiments = {
-        name for figure in configuration.FIGURE_MODELS for name in configuration.figure_experiments(config, figure)
+        name for figure in figure_registry.OF_EXPERIMENTS for name in configuration.figure_experiments(config, figure)
     }
     tables = {f"{results}/tables/{name}.parquet" for name in experiments}
     for table in tables.union(*(row["source"] or () for row in rows)):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gfsharp.errors import UserError
-from replication import configuration
+from replication import configuration, figure_registry
 from replication.configuration import Config
 from replication.storage import files
 
@@ -52,7 +52,7 @@ def check_shown(config: Config, figure: str, tables: Iterable[str]) -> None:
     Raises:
         UserError: they are others.
     """
-    if figure not in configuration.FIGURE_MODELS:
+    if figure not in figure_registry.OF_EXPERIMENTS:
         return
     stages = [_stage(config, table) for table in tables]
     shown = {stage[1] for stage in stages if stage[0] in ("tables", "runs")}

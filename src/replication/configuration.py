@@ -17,58 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gfsharp.errors import UserError
-from replication import factories, setting_types, variants, yaml_files
+from replication import factories, figure_registry, setting_types, variants, yaml_files
 
 if TYPE_CHECKING:
     import jsonschema  # not where replication.alone runs
 
 Config = Mapping[str, Any]
-
-# The model of the experiments that each figure shows, None for any. What is not here shows analyses beyond single runs.
-FIGURE_MODELS: Mapping[str, str | None] = {
-    "figure01": "scalar",
-    "figure02": "scalar",
-    "figure04": "scalar",
-    "figure05": "regression",
-    "figure06": "network",
-    "figure08": "scalar",
-    "figure09": "scalar",
-    "figure10": "scalar",
-    "figure11": "scalar",
-    "figure12": "network",
-    "figure13": "network",
-    "figure_arora_networks": "network",
-    "figure_arora_gfs": None,
-}
-
-# Those of them whose experiments are of normalised gradient descent or of descent on the square root of the loss.
-_OTHER_DESCENTS = ("figure_arora_networks", "figure_arora_gfs")
-
-# The figures by name: the paper's by number, those of the two neighbouring papers by theirs.
-TITLES = {
-    "figure01": "Depth 2, in the plane of the weights",
-    "figure02": "Depth 4: the edge of stability, and where the GFS sharpness is monotone",
-    "figure03": "Sharpness at convergence",
-    "figure04": "Bifurcation diagram of GPGD",
-    "figure05": "Squared regression",
-    "figure06": "Networks with hardtanh and batch norm",
-    "figure07": "The stable set at depth 3",
-    "figure08": "The end of figure 2b",
-    "figure09": "A start with a large loss",
-    "figure10": "Two approximations beside gradient descent",
-    "figure11": "Chaos in the invariant set",
-    "figure12": "Networks with tanh and ReLU",
-    "figure13": "Networks on other data",
-    "figure_arora_networks": "Networks under normalised descent and descent on the square root of the loss",
-    "figure_arora_gfs": "GFS sharpness under normalised descent and descent on the square root of the loss",
-    "figure_arora_flow": "Normalised descent and descent on the root of the loss beside their limiting flows",
-    "figure_arora_error": "The error against the limiting flows, and the two phases",
-    "figure_linear_map": "Linear networks: the map of gradient descent is non-singular",
-    "figure_linear_minima": "Linear networks: the global minimisers, and how far out the stable ones lie",
-    "figure_linear_convergence": "Linear networks: past a critical step size gradient descent converges from nowhere",
-    "figure_linear_gfs": "Linear networks: the GFS sharpness along gradient descent",
-}
-FIGURES = tuple(TITLES)
 
 # What an architecture needs to be told; an overlay that chooses another leaves what it does not need, unused.
 _ARCHITECTURES = {
@@ -336,24 +290,6 @@ def used(parameters: Config) -> dict[str, Any]:
     if isinstance(of := kept.get("data_set"), Mapping):
         kept["data_set"] = used(of)
     return kept
-
-
-def figure_name(figure: str) -> str:
-    """Return what a figure is called among figures.
-
-    >>> [figure_name(figure) for figure in ("figure02", "figure_arora_flow")]
-    ['02', 'arora flow']
-    """
-    return figure.removeprefix("figure").replace("_", " ").strip()
-
-
-def figure_label(figure: str) -> str:
-    """Return what a figure is called in a text.
-
-    >>> [figure_label(figure) for figure in ("figure02", "figure_arora_flow")]
-    ['Figure 2', 'Figure arora flow']
-    """
-    return f"Figure {figure_name(figure).lstrip('0')}"
 
 
 def figure_experiments(config: Config, figure: str) -> list[str]:
@@ -729,16 +665,16 @@ def _incomplete_architectures(config: Config) -> Iterator[str]:
 
 def _wrong_figures(config: Config) -> Iterator[str]:
     for figure in config["figures"]:
-        model = FIGURE_MODELS[figure]
-        descents = ("normalised", "sqrt") if figure in _OTHER_DESCENTS else ("plain",)
+        model = figure_registry.FIGURES[figure].shows
+        descents = figure_registry.FIGURES[figure].descents
         fitting = [
             name
             for name, settings in config["experiments"].items()
-            if model in (None, settings["model"]) and settings.get("descent", "plain") in descents
+            if model in ("any", settings["model"]) and settings.get("descent", "plain") in descents
         ]
         for experiment in figure_experiments(config, figure):
             if experiment not in fitting:
-                kind = f"model {model} and descent" if model else "descent"
+                kind = "descent" if model == "any" else f"model {model} and descent"
                 allowed = f"an experiment with {kind} {' or '.join(descents)}: {_names(fitting) or 'none is defined'}"
                 yield _problem(f"figures.{figure}", repr(experiment), allowed, experiment, fitting)
 

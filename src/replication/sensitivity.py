@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from replication import claims, configuration, data
+from replication import claims, data, figure_registry
 from replication.claims import measures
 from replication.configuration import Config, Run
 from replication.storage import files, provenance
@@ -210,7 +210,7 @@ def _study(found: pd.DataFrame, study: str, config: Config) -> Iterator[str]:
     yield f"The table of `{settings['table']}`{', with' if smaller else '.'}"
     yield ""
     yield from [*smaller, ""] if smaller else []
-    of_runs = settings["table"] in configuration.FIGURES
+    of_runs = settings["table"] in figure_registry.FIGURES
     yield f"| key | value | {'rise | at the start | at the end | ' if of_runs else ''}claims | lost |"
     yield "|---" * (7 if of_runs else 4) + "|"
     for (key, value), of_variant in found.fillna({"key": "", "value": ""}).groupby(["key", "value"], sort=False):

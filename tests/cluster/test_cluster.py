@@ -14,7 +14,7 @@ import pytest
 import yaml
 from project import ROOT, TINY, Project, copy_project
 
-from replication import configuration
+from replication import figure_registry
 from replication.storage import files
 
 # Of the whole, on a machine with other work; each wait has a bound of its own.
@@ -211,7 +211,7 @@ def with_data(fresh):
 
 def test_small_pipeline(small):
     project, _, jobs, targets = small
-    for figure in configuration.FIGURES if targets == ["all"] else targets:
+    for figure in figure_registry.FIGURES if targets == ["all"] else targets:
         for suffix in ("pdf", "png", "svg"):
             assert (project.folder / f"figures/{figure}.{suffix}").stat().st_size
     if targets == ["all"]:

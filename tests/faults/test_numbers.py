@@ -9,7 +9,7 @@ import pytest
 import yaml
 from project import BROKEN
 
-from replication import configuration
+from replication import figure_registry
 
 # How each run ends, and the status of its gradient flow solutions.
 ENDS = {
@@ -86,7 +86,7 @@ SAID = {
     "huge learning rates, NaN at the start and later, overflow, flows cut short, in every model",
     "recorded, said in words in log, figures and claims; all else is made",
 )
-@pytest.mark.parametrize("figure", configuration.FIGURES)
+@pytest.mark.parametrize("figure", figure_registry.FIGURES)
 def test_figures_say_so_in_words_and_no_numbers_that_are_none(broken, figure):
     text = (broken.folder / f"figures/{figure}.svg").read_text()
     # Formulae are written letter by letter.

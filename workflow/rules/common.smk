@@ -14,7 +14,7 @@ ROOT = Path(str(workflow.current_basedir)).parents[1]
 sys.path[:0] = [str(ROOT / "workflow"), str(ROOT / "src")]
 
 import mending
-from replication import configuration, source_digest, variants, yaml_files
+from replication import configuration, figure_registry, source_digest, variants, yaml_files
 from replication.training.checkpoints import checkpoint_files
 from gfsharp.errors import UserError
 
@@ -80,7 +80,7 @@ def depend_on_code():
     folders = [ROOT / "src", ROOT / "workflow", ROOT / "workflow/scripts"]
     for made_by in workflow.rules:
         if made_by.script:
-            script = ROOT / "workflow/scripts" / os.path.basename(made_by.script)
+            script = ROOT / f"workflow/scripts/{made_by.name}.py"
             without = (*AROUND, *NOT_CALLED.get(made_by.name, ()))
             made_by.set_params(code=source_digest.digest(script, folders, without))
 
@@ -235,7 +235,7 @@ def figure_files(figure):
 def everything():
     """What `all` makes: every figure, and the claims."""
     return [
-        *(figure_files(figure) for figure in configuration.FIGURES),
+        *(figure_files(figure) for figure in figure_registry.FIGURES),
         f"{RESULTS}/claims.json",
         f"{RESULTS}/claims.md",
     ]
@@ -245,10 +245,6 @@ def caption_of(figure):
     """What the report says of a figure: with the claims about it once `report_pages` has been made."""
     made = Path(RESULTS, "report", f"{figure}.rst").resolve()
     return str(made) if made.exists() else f"../report/{figure}.rst"
-
-
-def labels_of(figure):
-    return {"figure": configuration.figure_name(figure), "shows": configuration.TITLES[figure]}
 
 
 def table_of(figure):
@@ -295,7 +291,7 @@ def claim_tables():
     return {
         **{
             figure: table_of(figure) if isinstance(config["figures"][figure], str) else tables_of(figure)
-            for figure in configuration.FIGURE_MODELS
+            for figure in figure_registry.OF_EXPERIMENTS
         },
         **{f"{figure}_gpgd": gpgd_of(figure, "iterates") for figure in ("figure04", "figure10", "figure11")},
         "regression_runs": regression_run_tables(),
@@ -311,7 +307,7 @@ def claim_tables():
 
 
 # The rules that make what `all` asks for, from tables alone.
-DRAWN = [*configuration.FIGURES, "claims"]
+DRAWN = [*figure_registry.FIGURES, "claims"]
 
 
 def rule_in_words(name):

@@ -9,10 +9,10 @@ localrules:
 rule report_pages:
     input:
         claims=f"{RESULTS}/claims.json",
-        shown=expand(f"{CAPTIONS}/{{figure}}.rst", figure=configuration.FIGURES),
-        pictures=expand(f"{FIGURES}/{{figure}}.png", figure=configuration.FIGURES),
+        shown=expand(f"{CAPTIONS}/{{figure}}.rst", figure=figure_registry.FIGURES),
+        pictures=expand(f"{FIGURES}/{{figure}}.png", figure=figure_registry.FIGURES),
     output:
-        captions=expand(f"{RESULTS}/report/{{figure}}.rst", figure=configuration.FIGURES),
+        captions=expand(f"{RESULTS}/report/{{figure}}.rst", figure=figure_registry.FIGURES),
         overview=report(
             f"{RESULTS}/report/overview.html",
             caption="../report/overview.rst",

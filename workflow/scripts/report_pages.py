@@ -8,7 +8,7 @@ import yaml
 from docutils.core import publish_parts
 
 import _job
-from replication import configuration, value_sources
+from replication import figure_registry, value_sources
 from replication.reporting import deviations, report
 from replication.storage import files
 
@@ -33,7 +33,7 @@ def main(snakemake):
     marked = value_sources.by_key(*snakemake.params.files)
     sections = []
     for figure, shown, png, path in zip(
-        configuration.FIGURES, snakemake.input.shown, snakemake.input.pictures, snakemake.output.captions, strict=True
+        figure_registry.FIGURES, snakemake.input.shown, snakemake.input.pictures, snakemake.output.captions, strict=True
     ):
         about = report.claims_of(results, figure)
         chosen = deviations.of_figure(snakemake.params.configuration, figure, marked)

@@ -8,7 +8,7 @@ import pandas as pd
 
 import _job
 import outputs
-from replication import configuration
+from replication import figure_registry
 from replication.storage import files, provenance
 
 # Columns of Snakemake's benchmarks, and what they are called here. Memory and processor time are sampled there, every
@@ -26,7 +26,7 @@ def main(snakemake):
     jobs["disk_mb"] = jobs["benchmark"].map(left).fillna(0) / 1e6
     jobs = jobs[jobs["rule"] != snakemake.rule]
     of_rules = by_rule(jobs)
-    of_figures = by_figure(jobs, {figure: behind(figure, params) for figure in configuration.FIGURES})
+    of_figures = by_figure(jobs, {figure: behind(figure, params) for figure in figure_registry.FIGURES})
     hardware = provenance.hardware()
     machine = f"{hardware['processor']}, {hardware['cores']} cores"
     files.write_text(snakemake.output.page, markdown(of_rules, of_figures, params.scale, machine))

@@ -22,7 +22,8 @@ import pandas as pd
 from gfsharp.errors import UserError
 from replication import claims, sensitivity, value_sources, yaml_files
 from replication.claims import Claim
-from replication.configuration import FIGURE_MODELS, figure_experiments
+from replication.configuration import figure_experiments
+from replication.figure_registry import OF_EXPERIMENTS
 from replication.storage import files
 from replication.studies.scalar import theorems
 from replication.value_sources import Annotation
@@ -156,7 +157,7 @@ def of_figure(config: Mapping[str, Any], figure: str, marked: Mapping[str, Annot
         figure: such as ``figure06``.
         marked: of the files that it was read from; see :func:`replication.value_sources.by_key`.
     """
-    experiments = figure_experiments(config, figure) if figure in FIGURE_MODELS else []
+    experiments = figure_experiments(config, figure) if figure in OF_EXPERIMENTS else []
     data = [config["experiments"][name].get("data") for name in experiments]
     sections = [
         *(f"experiments.{name}" for name in experiments),
@@ -272,7 +273,7 @@ def _changed(default: list[Annotation], paper: list[Annotation]) -> Iterator[str
 
 def _counterparts(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield experiments of the paper's scale with those in their place in the figures of the default scale."""
-    for figure in FIGURE_MODELS:
+    for figure in OF_EXPERIMENTS:
         yield from zip(figure_experiments(theirs, figure), figure_experiments(ours, figure), strict=False)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from replication.claims.printing import Row, cell, measured, shown
-from replication.configuration import TITLES, figure_label
+from replication.figure_registry import FIGURES
 
 # The width of the pictures on a page.
 _PIXELS = 1200
@@ -153,9 +153,9 @@ def figure(name: str, png: str | Path, description: str) -> str:
         png: the picture. It is shown a little smaller: browsers open no page above 2 MB within another.
         description: what is below it, in HTML.
     """
-    label, source = figure_label(name), b64encode(_smaller(png)).decode()
-    title = f"{label}. {TITLES[name]}"
-    picture = f'<img alt="{label}" src="data:image/webp;base64,{source}">'
+    figure, source = FIGURES[name], b64encode(_smaller(png)).decode()
+    title = f"{figure.label}. {figure.title}"
+    picture = f'<img alt="{figure.label}" src="data:image/webp;base64,{source}">'
     return f'<section id="{name}">\n<h2>{escape(title)}</h2>\n{picture}\n{description}\n</section>'
 
 
