@@ -59,7 +59,7 @@ install: .venv/installed
 	@touch $@
 	@command -v uv > /dev/null || echo "Installed. For 'uv run snakemake' in README.md write .venv/bin/snakemake."
 
-# One file a worker: the small pipeline run of tests/test_workflow.py is made once, and first, for it takes longest.
+# One file a worker: the small pipeline run of tests/workflow/test_workflow.py is made once, and first, for it takes longest.
 test: install
 	.venv/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 

@@ -43,6 +43,8 @@ METHODS = {
     "load_state_dict_from_url",
 }
 BUILT_IN = {"eval", "exec", "compile", "__import__"}
+# What is compiled there, the project's own code, is looked at and not run: eval and exec are refused there too.
+ALLOWED = {"src/replication/source_digest.py": ["compile"]}
 
 
 def offences(source):
@@ -73,7 +75,8 @@ def refused_call(call):
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_source_can_run_what_it_reads(path):
-    assert not [*offences(path.read_text(encoding="utf-8"))]
+    found = [name for _, name in offences(path.read_text(encoding="utf-8"))]
+    assert found == ALLOWED.get(str(path.relative_to(ROOT)), [])
 
 
 def test_no_rule_can_run_what_it_reads():

@@ -106,7 +106,7 @@ def is_code(link: Link, _) -> bool:
 
 def is_test(link: Link, _) -> bool:
     file, name = link.name.split("::")
-    return link.path == ROOT / "tests" / file and name in names_of_tests(link.path)
+    return link.path.parents[1] == ROOT / "tests" and link.path.name == file and name in names_of_tests(link.path)
 
 
 def is_rule_or_key(link: Link, config) -> bool:

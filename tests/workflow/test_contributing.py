@@ -69,7 +69,8 @@ def test_the_new_model_and_figure_are_planned(extended):
 def test_the_new_tests_pass(extended):
     names = re.findall(r"^def (test_\w+)", "".join(content for _, _, content in BLOCKS), re.MULTILINE)
     assert len(names) == 2
-    files = ["tests/test_networks.py", "tests/test_claims.py", "tests/test_configuration.py"]
+    of_replication = [f"tests/replication/test_{name}.py" for name in ("claims", "configuration")]
+    files = ["tests/gfsharp/test_networks.py", *of_replication]
     chosen = " or ".join([*names, "every_value_says"])
     code, printed = python(extended, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *files, "-k", chosen)
     assert code == 0, printed
@@ -78,8 +79,9 @@ def test_the_new_tests_pass(extended):
 def test_the_new_code_is_as_ruff_would_have_it(extended):
     code, printed = python(extended, "-m", "ruff", "check", "--no-cache", "workflow", "tests")
     assert code == 0, printed
-    files = ["src/gfsharp/networks", "src/replication/claims", "workflow/scripts", "tests/test_networks.py"]
-    code, printed = python(extended, "-m", "ruff", "format", "--check", "--no-cache", *files, "tests/test_claims.py")
+    files = ["src/gfsharp/networks", "src/replication/claims", "workflow/scripts", "tests/gfsharp/test_networks.py"]
+    files += ["tests/replication/test_claims.py"]
+    code, printed = python(extended, "-m", "ruff", "format", "--check", "--no-cache", *files)
     assert code == 0, printed
 
 
