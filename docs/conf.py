@@ -47,7 +47,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(collections|matplotlib|np|numpy|pandas|pathlib|pd|torch|tqdm)\..*"),
     (r"py:.*", "|".join([*autodoc_type_aliases, "NDArray", "Path", "tqdm", "TypeAliasForwardRef", "V"])),
     (r"py:.*", r"(dict|tuple)\[.*"),  # the first half of one that names an alias
-    (r"py:.*", r"gfs\.descent\.(V|Status|Descent)"),
+    (r"py:.*", r"gfsharp\.descent\.(V|Status|Descent)"),
 ]
 
 

@@ -63,7 +63,7 @@ def value_and_gradient(loss: Callable[[Tensor], Tensor], parameters: Tensor) -> 
     """Return ``L(w)``, a scalar tensor, and ``grad L(w)``, shape (P,); nothing is read back from the device.
 
     Raises:
-        LossError: as of :func:`evaluated` and :func:`gradient`.
+        LossError: as of :func:`gfsharp.derivatives.evaluated` and :func:`gfsharp.derivatives.gradient`.
     """
     point = parameters.detach().requires_grad_(True)
     value = evaluated(loss, point)
@@ -75,7 +75,7 @@ def loss_and_gradient(loss: Callable[[Tensor], Tensor], parameters: Tensor) -> t
     """Return ``L(w)`` and ``grad L(w)``, shape (P,).
 
     Raises:
-        LossError: as of :func:`evaluated` and :func:`gradient`.
+        LossError: as of :func:`gfsharp.derivatives.evaluated` and :func:`gfsharp.derivatives.gradient`.
 
     >>> value, slope = loss_and_gradient(lambda w: (w**2).sum() / 2, torch.tensor([3.0, 4.0]))
     >>> value, slope.tolist()

@@ -86,9 +86,9 @@ def flat_loss(
             :func:`cross_entropy` (its flow has no limit on separable data), or a function of outputs and targets that
             returns a scalar tensor. Outputs that are a tuple or a mapping need one that takes them. Parameters of a
             criterion are constants.
-        check: hold the loss against its differences (:func:`gfsharp.self_check.check_loss`), which takes the time of
-        some
-            seven gradients. Without it a loss that is random, or has a wrong second derivative, gives wrong numbers.
+        check: hold the loss against its differences (:func:`gfsharp.self_check.check_loss`), which takes the time
+            of some seven gradients. Without it a loss that is random, or has a wrong second derivative, gives wrong
+            numbers.
 
     Returns:
         ``loss``, which maps a tensor of shape (P,) to a scalar tensor, and the initial parameters, shape (P,).

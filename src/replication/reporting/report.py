@@ -58,9 +58,8 @@ def claims_of(results: Iterable[Row], figure: str) -> list[Row]:
     """Return those of the claims that are about a figure.
 
     Args:
-        results: of :func:`replication.claims.evaluate`; their ``figure`` is such as ``2b, 8``, ``5d (beyond the
-        paper)``,
-            ``Lemma 3.7`` or ``figure_arora_flow``.
+        results: of :func:`replication.claims.evaluate`; their ``figure`` is such as ``2b, 8``,
+            ``5d (beyond the paper)``, ``Lemma 3.7`` or ``figure_arora_flow``.
         figure: its name, such as ``figure02``.
     """
     return [row for row in results if figure in _figures(row["figure"])]

@@ -44,8 +44,9 @@ class State:
         losses, sharpness, rates: of the iterates up to it, shape (iteration + 1,); the rates are the effective learning
             rates, the sharpness is NaN where not estimated.
         model: what the model's later answers depend on besides the weights: see
-        :meth:`replication.training.models.Model.state`. names: the checkpoint files written so far. resumed_at: the
-        iterates from which this training was resumed before.
+            :meth:`replication.training.models.Model.state`.
+        names: the checkpoint files written so far.
+        resumed_at: the iterates from which this training was resumed before.
     """
 
     weights: Array
