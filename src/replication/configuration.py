@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gfsharp.errors import UserError
+from gfsharp.flow_methods import METHODS
 from replication import factories, figure_registry, setting_types, variants, yaml_files
 
 if TYPE_CHECKING:
@@ -35,8 +36,7 @@ _OPTIONAL = ("options",)
 
 # What each integrator of the flow takes; an overlay that chooses another leaves what it does not need, unused.
 _FLOW_OPTIONS = {
-    "rkc": ("method", "loss_tolerance", "tolerance", "linear_steps", "max_gradients"),
-    "rk4": ("method", "loss_tolerance", "step_factor", "sharpness_every", "max_gradients"),
+    name: ("method", "loss_tolerance", *method.options, "max_gradients") for name, method in METHODS.items()
 }
 
 # What is so without being said, so that saying it is no change: of experiments and of data sets.
@@ -665,6 +665,10 @@ def _incomplete_architectures(config: Config) -> Iterator[str]:
 
 def _wrong_figures(config: Config) -> Iterator[str]:
     for figure in config["figures"]:
+        if figure not in figure_registry.FIGURES:
+            allowed = "a figure of replication.figure_registry"
+            yield _problem(f"figures.{figure}", "a figure that is not in it", allowed, figure, figure_registry.FIGURES)
+            continue
         model = figure_registry.FIGURES[figure].shows
         descents = figure_registry.FIGURES[figure].descents
         fitting = [

@@ -9,6 +9,7 @@ import yaml
 from project import ROOT
 
 from gfsharp.errors import UserError
+from gfsharp.flow_methods import METHODS
 from replication import check, configuration, yaml_files
 from replication.configuration import ConfigurationError
 
@@ -57,7 +58,7 @@ CASES = [
     ((*FC, "activation"), "hardtan", ["activation", "'hardtan'", "nearest: hardtanh"]),
     ((*FC, "model"), "networks", ["fc-hardtanh-digits.model", "'networks'", "nearest: network"]),
     ((*FC, "flow", "step_factor"), 3.0, ["flow.step_factor", "3.0", "2.78 or less"]),
-    ((*FC, "flow", "method"), "euler", ["flow.method", "'euler'", "rk4"]),
+    ((*FC, "flow", "method"), "no such method", ["flow.method", "'no such method'", "rk4"]),
     ((*FC, "data"), "digit", ["fc-hardtanh-digits.data", "'digit'", "nearest: digits"]),
     ((*FC, "data"), "gaussian", ["fc-hardtanh-digits.data", "image data: digits"]),
     ((*FC, "seeds"), [-1], ["seeds[0]", "-1", "0 or more"]),
@@ -476,3 +477,17 @@ def test_what_a_file_says_of_one_place_is_not_for_those_that_share_an_anchor(tmp
     (tmp_path / "mine.yaml").write_text("a: {stop: {loss: 2.0}}\n")
     merged = yaml_files.merged(tmp_path / "base.yaml", tmp_path / "mine.yaml")
     assert merged == {"a": {"stop": {"loss": 2.0}}, "b": {"stop": {"loss": 1.0}}}
+
+
+def test_the_schema_has_the_methods_that_flows_have():
+    """What each of them takes is read off the methods themselves."""
+    enums = [value["enum"] for value in _mappings(yaml_files.read(SCHEMA)) if "rk4" in value.get("enum", [])]
+    assert enums
+    assert all(set(enum) == set(METHODS) for enum in enums)
+
+
+def _mappings(value):
+    if isinstance(value, dict):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _mappings(inner)

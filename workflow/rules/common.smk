@@ -247,6 +247,18 @@ def caption_of(figure):
     return str(made) if made.exists() else f"../report/{figure}.rst"
 
 
+def missing_of_figures(drawn_from):
+    """Return in a sentence what a figure of the registry lacks, nothing if all have all."""
+    for figure in figure_registry.FIGURES:
+        needed = {
+            "an entry in DRAWN_FROM (workflow/rules/figures.smk)": figure in drawn_from,
+            f"its script, workflow/scripts/{figure}.py": (ROOT / f"workflow/scripts/{figure}.py").exists(),
+            f"its caption, workflow/report/{figure}.rst": (ROOT / f"workflow/report/{figure}.rst").exists(),
+        }
+        if absent := [what for what, there in needed.items() if not there]:
+            return f"{figure} is in replication.figure_registry and lacks {' and '.join(absent)}"
+
+
 def table_of(figure):
     return f"{RESULTS}/tables/{config['figures'][figure]}.parquet"
 

@@ -33,6 +33,10 @@ DRAWN_FROM = {
 }
 
 
+if missing := missing_of_figures(DRAWN_FROM):
+    raise WorkflowError(missing)
+
+
 # The script's path is no f-string: in a loop Snakemake evaluates that when a job runs, and all would have the last one
 # (snakemake/snakemake issue 2832).
 for figure in figure_registry.FIGURES.values():

@@ -32,7 +32,6 @@ _MARGIN = 2.0
 _SEEN_MARGIN = 1.05
 # Of a plateau of y^8 what is seen is a quarter of the way.
 _PLATEAU_MARGIN = 4.0
-_INTEGRATION_MARGIN = {"rkc": 4.5, "rk4": 12.0}
 # Where the gradient jumps errors follow no power of the tolerance: so many times what coarser flows differ by.
 _MARGIN_AT_KINKS = 1.5
 # The least share of a method's order that is believed, and the steps in which it is sought.
@@ -185,7 +184,8 @@ class _Estimate:
         flows.reverse()  # the error in the weights is that of the first, as it is nearer
         if self._kinks:
             return _MARGIN_AT_KINKS * max((error for _, error in found), default=math.nan), flows
-        return _INTEGRATION_MARGIN[self._flows.method] * _extrapolated(found, self._flows.order), flows
+        method = self._flows.properties
+        return method.margin * _extrapolated(found, method.order), flows
 
     def _stopping(self) -> float:
         """Return the stopping error, from the losses 16, 4 and 1 times the tolerance and those that follow."""

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Literal, Protocol
+from typing import Literal, Protocol, assert_never
 
 import numpy as np
 import torch
@@ -26,11 +26,11 @@ from gfsharp.flow.rk4 import RungeKutta4
 from gfsharp.flow.rkc import RungeKuttaChebyshev
 from gfsharp.flow.step import Step
 from gfsharp.flow.tail import ChebyshevKrylov
+from gfsharp.flow_methods import METHODS, Method, Properties
 from gfsharp.lanczos import Lanczos, half_random
 from gfsharp.precision import exact
 from gfsharp.progress import Report
 
-Method = Literal["rkc", "rk4"]
 Status = Literal["converged"] | Failure
 
 # Where the loss would not fall by its own size in so many steps of 1/sharpness, it does not get there.
@@ -63,13 +63,6 @@ _PLATEAU = 8.0
 _LATELY = 3
 # Losses below this are not followed: squares of what is left of the gradient have no digits any more.
 _LEAST = 1e-290
-# How much coarser the flows are that the error is estimated by, in the tolerance of rkc and the step of rk4.
-_COARSER = {"rkc": (3.0, 10.0), "rk4": (1.5, 2.0)}
-# The powers of these that errors are proportional to: second order with steps chosen by the local error, and fourth.
-_ORDER = {"rkc": 2 / 3, "rk4": 4.0}
-# The step, in units of 1/sharpness, up to which RK4 is stable, and the largest of a coarser flow.
-_STABLE = 2.78
-_LARGEST_STEP_FACTOR = 2.5
 # An end whose loss is not the tolerance up to this is not interpolated.
 _SAME_LOSS = 1e-2
 
@@ -240,14 +233,15 @@ class Flows:
         linear_steps: bool = True,
         seed: int = 0,
     ) -> None:
-        if method not in _COARSER:
-            raise ValueError(f"unknown flow method {method!r}; choose one of {', '.join(map(repr, _COARSER))}")
+        if method not in METHODS:
+            raise ValueError(f"unknown flow method {method!r}; choose one of {', '.join(map(repr, METHODS))}")
         require_weights(parameters=parameters)
         require_positive(loss_tolerance=loss_tolerance, tolerance=tolerance, step_factor=step_factor)
         require_counts(sharpness_every=sharpness_every, max_gradients=max_gradients)
         require_flags(linear_steps=linear_steps)
-        if step_factor > _STABLE:
-            raise ValueError(f"step_factor must be at most {_STABLE}, where RK4 is stable, found {step_factor!r}")
+        stable = METHODS[method].stable or max(other.stable or 0.0 for other in METHODS.values())
+        if step_factor > stable:
+            raise ValueError(f"step_factor must be at most {stable}: longer steps are unstable, found {step_factor!r}")
         self.end = loss_tolerance
         self._loss = loss
         self._start = parameters.detach().clone()
@@ -266,21 +260,26 @@ class Flows:
 
     @property
     def coarser(self) -> tuple[float, float]:
-        """How many times as coarse the flows are that the error is estimated by; finer where RK4 cannot be coarser."""
-        one, two = _COARSER[self.method]
-        coarse = self.method == "rkc" or self._step_factor * two <= _LARGEST_STEP_FACTOR
+        """How many times as coarse the flows are that the error is estimated by; finer where it cannot be coarser."""
+        one, two = self.properties.coarser
+        longest = self.properties.longest
+        coarse = longest is None or self._step_factor * two <= longest
         return (one, two) if coarse else (1 / one, 1 / two)
 
     @property
-    def order(self) -> float:
-        """The power of the tolerance of rkc, or of rk4's step, that errors are proportional to."""
-        return _ORDER[self.method]
+    def properties(self) -> Properties:
+        """What is known of the method."""
+        return METHODS[self.method]
 
     def _integrator(self, scale: float, linear_steps: bool) -> MakeIntegrator:
-        if self.method == "rkc":
-            return lambda gradients, point: self._chebyshev(gradients, point, scale, linear_steps)
-        factor = self._step_factor * scale
-        return lambda gradients, point: RungeKutta4(gradients, point, factor, self._sharpness_every, self._seed)
+        match self.method:
+            case "rkc":
+                return lambda gradients, point: self._chebyshev(gradients, point, scale, linear_steps)
+            case "rk4":
+                factor = self._step_factor * scale
+                return lambda gradients, point: RungeKutta4(gradients, point, factor, self._sharpness_every, self._seed)
+            case _:
+                assert_never(self.method)
 
     def _chebyshev(self, gradients: Gradients, point: Point, scale: float, linear_steps: bool) -> Integrator:
         steps = RungeKuttaChebyshev(gradients, point, self._tolerance, scale)

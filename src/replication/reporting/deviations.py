@@ -20,6 +20,7 @@ from typing import Any
 import pandas as pd
 
 from gfsharp.errors import UserError
+from gfsharp.flow_methods import METHODS
 from replication import claims, sensitivity, value_sources, yaml_files
 from replication.claims import Claim
 from replication.configuration import figure_experiments
@@ -172,7 +173,8 @@ def _not_the_paper_s(config: Mapping[str, Any], section: str, marked: Mapping[st
     found = {}
     for key, annotation in _marks_of(config, section, marked).items():
         value = _value(config, f"{section}.{key}")
-        used = key != "flow.step_factor" or _value(config, f"{section}.flow.method") == "rk4"
+        method = METHODS.get(_value(config, f"{section}.flow.method"))
+        used = key != "flow.step_factor" or (method is not None and "step_factor" in method.options)
         if value is not None and used and (annotation.mark == "open" or annotation.replaces_the_paper_s):
             found[key] = value
     return found
