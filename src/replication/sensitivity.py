@@ -15,8 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from replication import claims, data, figure_registry
-from replication.claims import measures
+from replication import claims, data, figure_registry, measures
 from replication.configuration import Config, Run
 from replication.storage import files, provenance
 from replication.studies import regression as regression_runs

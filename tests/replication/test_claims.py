@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from ideal import good_run, regression_runs, run_table
 
-from replication import claims
-from replication.claims import measures, networks
+from replication import claims, measures
+from replication.claims import networks
 from replication.claims.claim import Estimate
 from replication.storage import files
 

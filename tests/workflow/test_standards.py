@@ -20,7 +20,7 @@ def test_the_workflow_catalog_finds_what_its_standardised_usage_asks_for():
     # Every rule can be deployed by conda, as it says.
     for path in (ROOT / "workflow/rules").glob("*.smk"):
         text = path.read_text()
-        assert text.count("conda:") == len(re.findall(r"^(?:rule|checkpoint) \w+:", text, re.MULTILINE)), path
+        assert text.count("conda:") == len(re.findall(r"^ *(?:rule|checkpoint)(?: \w+)?:", text, re.MULTILINE)), path
 
 
 def test_the_workflow_runs_from_where_the_catalog_looks_for_it(fresh):

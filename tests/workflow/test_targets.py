@@ -153,5 +153,5 @@ def test_torch_is_not_imported_where_it_is_not_needed(module):
     "module", ["replication.configuration", "replication.training.checkpoints", "replication.source_digest"]
 )
 def test_what_the_snakefile_imports_is_light(module):
-    code = f"import sys, replication.{module}; sys.exit('pandas' in sys.modules)"
+    code = f"import sys, {module}; sys.exit('pandas' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

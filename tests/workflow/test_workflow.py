@@ -256,7 +256,7 @@ EDITS = {
     ),
     "an integrator": (
         *("src/gfsharp/flow/rkc.py", "import math\n", "import math\n\nSIZE = 3\n"),
-        *({"gfs_sharpness", "linear_gfs", "claims"}, {"train", "plane", "theorems", "image_data"}),
+        *({"gfs_sharpness", "linear_gfs", "claims"}, {"train", "plane", "theorems", "image_data", "regression_runs"}),
     ),
     "gradient descent": (
         *("src/gfsharp/descent.py", "import math\n", "import math\n\nSIZE = 3\n"),

@@ -69,7 +69,10 @@ REFERENCE = "results/reference"
 
 # What a job's script imports and its results do not depend on: logs and errors; and what only other jobs call.
 AROUND = ("_job", "mending", "replication.progress")
-NOT_CALLED = {"train": ("gfsharp.flow", "replication.studies")}
+NOT_CALLED = {
+    "train": ("gfsharp.flow", "replication.studies"),
+    **dict.fromkeys(("image_data", "gaussian_data", "collect_run", "collect"), ("gfsharp.flow",)),
+}
 
 
 def depend_on_code():

@@ -8,8 +8,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 import _job
-from replication.claims.measures import largest_gfs_rise
 from replication.figures import plotting
+from replication.measures import largest_gfs_rise
 
 COLUMNS = 3
 

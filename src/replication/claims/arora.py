@@ -16,7 +16,7 @@ from scipy import stats
 
 from replication.claims import controls
 from replication.claims.claim import Claim, Estimate, Measured
-from replication.claims.measures import farthest_from
+from replication.measures import farthest_from
 from replication.studies.arora import summary
 
 # Radians from the top eigenvector; within it a direction of three dimensions drawn at random has a chance of 0.5 %.

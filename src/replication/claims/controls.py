@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from replication.claims.claim import Control
-from replication.claims.measures import at_edge
+from replication.measures import at_edge
 
 _RUN = ["experiment", "run"]
 

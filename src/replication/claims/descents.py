@@ -9,8 +9,8 @@ import pandas as pd
 
 from replication.claims import controls
 from replication.claims.claim import Claim, Measured
-from replication.claims.measures import farthest_from, largest_gfs_rise, worst_run
 from replication.claims.networks import each, rises_and_power, rises_beyond_error
+from replication.measures import farthest_from, largest_gfs_rise, worst_run
 
 # Fewer estimates of the sharpness than this say nothing of a trend.
 _LEAST = 20

@@ -9,7 +9,7 @@ import pandas as pd
 
 from replication.claims import controls
 from replication.claims.claim import Claim
-from replication.claims.measures import largest_final_gfs, largest_gfs_rise
+from replication.measures import largest_final_gfs, largest_gfs_rise
 
 PAPER = "craciun2024"
 MAP, MINIMA, CONVERGENCE, GFS = (f"figure_linear_{name}" for name in ("map", "minima", "convergence", "gfs"))

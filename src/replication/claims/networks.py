@@ -14,7 +14,7 @@ from gfsharp.monotonicity import above_least
 from replication.agreement import NETWORK_END
 from replication.claims import controls
 from replication.claims.claim import Claim, Estimate
-from replication.claims.measures import (
+from replication.measures import (
     LEAST_SHARE_OF_RISES,
     Floats,
     largest_gfs_rise,
@@ -102,7 +102,7 @@ def _ended(run: pd.DataFrame) -> bool:
 
 
 def hovering(table: pd.DataFrame) -> list[Estimate]:
-    """:func:`replication.claims.measures.median_sharpness_at_edge` of each run."""
+    """:func:`replication.measures.median_sharpness_at_edge` of each run."""
     return [
         Estimate(median_sharpness_at_edge(run), of=name, why="fewer than ten values at the edge")
         for name, run in _named_runs(table)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from replication.claims import controls
 from replication.claims.claim import Claim
-from replication.claims.measures import (
+from replication.measures import (
     farthest_final_gfs,
     gfs_change_before_crossing,
     largest_gfs_rise,
@@ -37,7 +37,7 @@ def farthest_final_of_all(runs: pd.DataFrame) -> float:
 
 
 def largest_rise_of_eight(runs: pd.DataFrame) -> float:
-    """:func:`~replication.claims.measures.largest_gfs_rise` of the first eight runs; NaN if fewer, or not whole."""
+    """:func:`~replication.measures.largest_gfs_rise` of the first eight runs; NaN if fewer, or not whole."""
     shown = eight(runs)
     return largest_gfs_rise(pd.concat(shown)) if len(shown) == 8 and _complete(pd.concat(shown)) else math.nan
 

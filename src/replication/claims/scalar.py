@@ -10,7 +10,7 @@ import pandas as pd
 
 from replication.claims import controls
 from replication.claims.claim import Claim
-from replication.claims.measures import (
+from replication.measures import (
     LEAST_SHARE_OF_RISES,
     at_edge,
     correlation_of_decay,
