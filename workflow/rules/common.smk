@@ -72,6 +72,7 @@ AROUND = ("_job", "mending", "replication.progress")
 NOT_CALLED = {
     "train": ("gfsharp.flow", "replication.studies"),
     **dict.fromkeys(("image_data", "gaussian_data", "collect_run", "collect"), ("gfsharp.flow",)),
+    **dict.fromkeys(("regression_runs", "regression_scales"), ("gfsharp.flow", "gfsharp.networks")),
 }
 
 
