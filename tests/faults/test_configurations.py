@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from dry_runs import dry_runs
+from mutations import assert_planned_or_refused, mutated
 from project import ROOT
-from test_configuration_fuzz import assert_planned_or_refused, mutated
 
 MUTATIONS = 500
 TEXTS = 150
