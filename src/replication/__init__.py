@@ -1,5 +1,4 @@
-"""The paper's questions and their answers: training, studies, claims, figures, and what an experiment needs around
-them.
+"""The paper's questions and their answers: training, studies, claims, figures, and what these need around them.
 
 It imports :mod:`gfsharp`, the science, and nothing of the workflow that calls it:
 

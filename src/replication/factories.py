@@ -11,11 +11,13 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
 
 from gfsharp.errors import FactoryError, UserError
+from replication import source_digest
 
 
 def call(name: str, *arguments: Any, global_seed: int = 0, **options: Any) -> Any:
@@ -87,36 +89,18 @@ def digest(name: str) -> str:
     _look_in_working_folder()
     importlib.invalidate_caches()
     module = name.partition(":")[0]
-    found = _closure(module)
+    found = source_digest.closure([module], partial(_own_file, start=module), _imported)
     if module not in found:
         raise UserError(f"cannot find the module of {name!r}")
-    digest = hashlib.sha256()
-    for imported in sorted(found):
-        digest.update(f"{imported} {hashlib.sha256(found[imported].read_bytes()).hexdigest()}\n".encode())
-    return digest.hexdigest()
+    return source_digest.digest_of(found, lambda path: hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def _closure(start: str) -> dict[str, Path]:
-    """Return the user's own modules that importing ``start`` can load, with their files."""
-    found: dict[str, Path] = {}
-    left, seen = [start], set()
-    while left:
-        module = left.pop()
-        if module in seen:
-            continue
-        seen.add(module)
-        spec = _spec(module)
-        if spec is None:
-            continue
-        # Importing a.b runs a/__init__.py too.
-        left.append(module.rpartition(".")[0] or module)
-        if spec.origin is None or not Path(spec.origin).is_file() or not _is_own(Path(spec.origin), module, start):
-            continue
-        found[module] = Path(spec.origin)
-        if spec.origin.endswith(".py"):
-            package = module if spec.submodule_search_locations is not None else module.rpartition(".")[0]
-            left += _imported(Path(spec.origin), package)
-    return found
+def _own_file(module: str, start: str) -> Path | None:
+    """Return the file of a module of the user's own, None of another, and where there is none."""
+    spec = _spec(module)
+    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+        return None
+    return Path(spec.origin) if _is_own(Path(spec.origin), module, start) else None
 
 
 def _is_own(path: Path, module: str, start: str) -> bool:
@@ -141,8 +125,11 @@ def _spec(module: str) -> ModuleSpec | None:
     return spec
 
 
-def _imported(path: Path, package: str) -> Iterator[str]:
-    """Yield the names of the modules that a file imports; names that turn out to be no module do no harm."""
+def _imported(module: str, path: Path) -> Iterator[str]:
+    """Yield the names of the modules that a module's file imports; names that turn out to be no module do no harm."""
+    if path.suffix != ".py":
+        return
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError):

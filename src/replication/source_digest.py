@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import CodeType
@@ -16,6 +16,11 @@ from types import CodeType
 # By regular expressions, as the syntax trees of all files take seconds. Names within a string do no harm.
 _FROM = re.compile(rb"^[ \t]*from[ \t]+([\w.]+)[ \t]+import[ \t]+(\([^)]*\)|[^\n#]+)", re.MULTILINE)
 _IMPORT = re.compile(rb"^[ \t]*import[ \t]+([^\n#]+)", re.MULTILINE)
+
+# What no result depends on, though what computes it imports it.
+NO_RESULT = ("replication.progress",)
+# What trainings do not call, though what they import does.
+NOT_IN_TRAINING = ("gfsharp.flow", "replication.studies")
 
 
 def digest(start: Path, folders: Sequence[Path], without: Collection[str] = ()) -> str:
@@ -26,26 +31,52 @@ def digest(start: Path, folders: Sequence[Path], without: Collection[str] = ()) 
         folders: where modules are looked for, the first that has one counts; all else is left out.
         without: modules, with what is below them, that do not count although they are imported.
     """
-    found = hashlib.sha256()
-    for name, path in sorted(modules(start, folders, without).items()):
-        found.update(f"{name} {_of_file(path, _changed(path))}\n".encode())
-    return found.hexdigest()
+    return digest_of(modules(start, folders, without), lambda path: _of_file(path, _changed(path)))
 
 
 def modules(start: Path, folders: Sequence[Path], without: Collection[str] = ()) -> dict[str, Path]:
     """Return the modules that :func:`digest` is of, by name, with their files; ``start`` is named ``__main__``."""
-    found = {"__main__": start}
-    left = [*_imported(start, _changed(start))]
+
+    def find(name: str) -> Path | None:
+        left_out = any(f"{name}.".startswith(f"{other}.") for other in without)
+        return None if left_out else _find(name, tuple(folders))
+
+    first = _imported(start, _changed(start))
+    return {"__main__": start, **closure(first, find, lambda _, path: _imported(path, _changed(path)))}
+
+
+def closure(
+    first: Iterable[str], find: Callable[[str], Path | None], imported: Callable[[str, Path], Iterable[str]]
+) -> dict[str, Path]:
+    """Return the modules that importing ``first`` can load, with their files.
+
+    Args:
+        first: names of modules; what is none does no harm.
+        find: returns the file of a module, None of one that is not to be followed.
+        imported: returns what a module, of a name and a file, imports.
+    """
+    found: dict[str, Path] = {}
+    left, seen = [*first], {""}
     while left:
         name = left.pop()
-        if name in found or any(f"{name}.".startswith(f"{other}.") for other in without):
+        if name in seen:
             continue
-        path = _find(name, tuple(folders))
+        seen.add(name)
+        # Importing a.b runs a/__init__.py too.
+        left.append(name.rpartition(".")[0])
+        path = find(name)
         if path is not None:
             found[name] = path
-            # Importing a.b runs a/__init__.py too.
-            left += [name.rpartition(".")[0], *_imported(path, _changed(path))]
+            left += imported(name, path)
     return found
+
+
+def digest_of(files: Mapping[str, Path], of_file: Callable[[Path], str]) -> str:
+    """Return a digest of files by name, of each of which a digest is given."""
+    found = hashlib.sha256()
+    for name, path in sorted(files.items()):
+        found.update(f"{name} {of_file(path)}\n".encode())
+    return found.hexdigest()
 
 
 def _changed(path: Path) -> int:
@@ -54,7 +85,7 @@ def _changed(path: Path) -> int:
 
 @cache
 def _find(name: str, folders: tuple[Path, ...]) -> Path | None:
-    for folder in folders if name else ():
+    for folder in folders:
         path = folder.joinpath(*name.split("."))
         for file in (path / "__init__.py", path.with_suffix(".py")):
             if file.is_file():

@@ -68,9 +68,9 @@ REFERENCE = "results/reference"
 
 
 # What a job's script imports and its results do not depend on: logs and errors; and what only other jobs call.
-AROUND = ("_job", "mending", "replication.progress")
+AROUND = ("_job", "mending", *source_digest.NO_RESULT)
 NOT_CALLED = {
-    "train": ("gfsharp.flow", "replication.studies"),
+    "train": source_digest.NOT_IN_TRAINING,
     **dict.fromkeys(("image_data", "gaussian_data", "collect_run", "collect"), ("gfsharp.flow",)),
     **dict.fromkeys(("regression_runs", "regression_scales"), ("gfsharp.flow", "gfsharp.networks")),
 }

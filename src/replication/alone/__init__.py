@@ -1,5 +1,6 @@
-"""Experiments in one process and within a given time, on a machine without Snakemake: ``python -m replication.alone
---help``.
+"""Experiments in one process and within a given time, on a machine without Snakemake.
+
+``python -m replication.alone --help`` says how.
 
 It calls the functions that the rules of the workflow call (:mod:`replication.stages`) and leaves their files
 where the rules leave them, so that the output folder can be the ``directories.results`` of a configuration. What

@@ -1,5 +1,4 @@
-"""``python -m replication.reporting.deviations [page]``: what differs from the paper, or is not known of it, as one
-page.
+"""``python -m replication.reporting.deviations [page]``: what differs from the paper, as one page.
 
 It is made of what the configuration files say above each value, of the statements and claims whose numbers are ours,
 of the measured sensitivity (``results/sensitivity``) and of the few deviations that are no value, listed here.

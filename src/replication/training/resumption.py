@@ -27,8 +27,6 @@ Array = NDArray[Any]
 
 _STATE = "state.safetensors"
 _LOCK = ".training.lock"
-# What trainings do not call though what they import does.
-_NOT_CALLED = ("gfsharp.flow", "replication.progress")
 # One that outlived its workflow ends within a second; this is for one that another workflow started.
 _SECONDS_TO_WAIT = 600
 # Tensors of the model's own have this before their names.
@@ -194,7 +192,8 @@ def _source() -> str:
     """A digest of the code that trains and of the versions that it runs with."""
     folder = Path(__file__).parent
     sources = [folder.parents[1]]
-    code = [source_digest.digest(folder / name, sources, _NOT_CALLED) for name in ("runs.py", "models.py")]
+    without = source_digest.NO_RESULT + source_digest.NOT_IN_TRAINING
+    code = [source_digest.digest(folder / name, sources, without) for name in ("runs.py", "models.py")]
     return _digest(json.dumps([*code, provenance.versions()], sort_keys=True).encode())
 
 
