@@ -6,7 +6,8 @@
 - :mod:`gfsharp.flow.tail`: the same with exponential steps where the flow is nearly linear; :mod:`gfsharp.flow.krylov`
   has those.
 - :mod:`gfsharp.flow.rk4`: the paper's method.
-- :mod:`gfsharp.flow.sharpness`: ``gfs_sharpness``, the sharpness of the solution with an estimate of its error.
+- :mod:`gfsharp.flow.sharpness`: ``gfs_sharpness``, the sharpness of the solution with an estimate of its error;
+  :mod:`gfsharp.flow.limit` tells flows that have no limit, as with cross-entropy.
 """
 
 from gfsharp.derivatives import loss_and_gradient

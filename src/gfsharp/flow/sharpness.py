@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gfsharp.arguments import require_flags
 from gfsharp.curvature import Loss, Sharpness, hessian_vector_product, sharpness
+from gfsharp.flow.limit import goes_on_without_end, has_infimum_at_infinity
 from gfsharp.flow.solution import NEAR, Flow, Flows, FlowSolution, gradient_flow_solution
 from gfsharp.graph import has_kinks
 from gfsharp.lanczos import Lanczos, random_direction
@@ -66,8 +67,9 @@ class GFSSharpness:
             comes to a plateau, on which the loss falls many times as slowly, it is at least four times what the
             sharpness changes by to the end of a quadratic valley along the way that it takes.
         eigenvalue_error: the residual of the eigenvalue; some eigenvalue lies within it.
-        status: ``converged``, or why there is no value: that of the flow, ``eigenvalue not converged``, or ``negative
-            curvature`` where the largest eigenvalue is not positive.
+        status: ``converged``, or why there is no value: that of the flow, ``eigenvalue not converged``, ``negative
+            curvature`` where the largest eigenvalue is not positive, or ``no limit`` where the loss comes to its
+            tolerance and the weights grow without end, as with cross-entropy (:mod:`gfsharp.flow.limit`).
         solution: the flow's end.
         top: the eigenvalue and its vector, if the flow converged.
     """
@@ -138,6 +140,7 @@ class _Estimate:
         self._end = fine.passed[flows.end]
         self._top = sharpness(loss, self._end.weights, seed=seed)
         self._kinks = has_kinks(loss, self._end.weights)
+        self._levels: list[float] = []  # losses that fall by one factor after another, at which the flow is known
 
     def result(self, estimate_error: bool) -> GFSSharpness:
         top, fine, end = self._top, self._fine, self._flows.end
@@ -148,11 +151,18 @@ class _Estimate:
         stopping = self._stopping()
         if fine.status != "converged":  # further on the loss falls below zero
             return _without_value(fine.status, fine.solution(end), top)
+        if self._goes_on_without_end():
+            return _without_value("no limit", fine.solution(end), top)
         integration, others = self._integration() if estimate_error else (math.nan, [])
         solution = fine.solution(end)
         for other, level in others:
             solution = solution.beside(other, level, fine.passed[level].weights)
         return GFSSharpness(top.value, integration, stopping, top.residual, "converged", solution, top)
+
+    def _goes_on_without_end(self) -> bool:
+        passed = [self._fine.passed.get(level, self._end) for level in self._levels]
+        at_infinity = self._end.loss > 0 and has_infimum_at_infinity(self._loss, self._end.weights)
+        return goes_on_without_end(passed, infimum_at_infinity=at_infinity)
 
     def _value(self, weights: Tensor) -> float:
         """Return the largest eigenvalue at a point near the end, from the eigenvector there."""
@@ -199,10 +209,10 @@ class _Estimate:
             return math.nan
         if status == "stationary":  # the loss falls no further: the flow has come to its end
             return _MARGIN * abs(self._value(fine.last.weights) - self._top.value)
-        levels = [*passed, end, *further][-5:]
+        self._levels = levels = [*passed, end, *further]
         if len(levels) < 3:
             return math.nan
-        values = [self._at(level) for level in levels]
+        values = [self._at(level) for level in levels[-5:]]
         error = _SEEN_MARGIN * abs(values[-1] - self._top.value) + _left(values, self._kinks)
         ends = fine.plateau_ends(kinks=self._kinks)
         reached = self._value(fine.last.weights) if ends else math.nan

@@ -1,0 +1,92 @@
+"""Losses whose infimum is at infinity have no gradient flow solution, and no number."""
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from gfsharp.curvature import sharpness
+from gfsharp.flow import gfs_sharpness, gradient_flow_solution
+from gfsharp.networks import flat_loss
+
+
+def _classifier(*sizes, last=None, activation=nn.Tanh):
+    torch.manual_seed(0)
+    layers = [part for a, b in pairwise(sizes) for part in (nn.Linear(a, b), activation())][:-1]
+    return nn.Sequential(*layers, *([last()] if last else [])).double()
+
+
+def _separable():
+    """Return twelve samples in twenty dimensions, which any labels separate: inputs, classes of three, signs."""
+    generator = torch.Generator().manual_seed(3)
+    inputs = torch.randn(12, 20, generator=generator, dtype=torch.float64)
+    signs = torch.randint(0, 2, (12, 1), generator=generator) * 2.0 - 1
+    return inputs, torch.randint(0, 3, (12,), generator=generator), signs.double()
+
+
+_ENDLESS = {
+    "cross-entropy": (lambda: _classifier(20, 3), "classes", "cross_entropy"),
+    "cross-entropy of a network": (lambda: _classifier(20, 10, 3), "classes", nn.CrossEntropyLoss()),
+    "... of a deep one": (lambda: _classifier(20, 20, 20, 20, 3, activation=nn.ReLU), "classes", "cross_entropy"),
+    "... by hand": (lambda: _classifier(20, 10, 3), "classes", lambda f, y: (f.logsumexp(1) - f[range(12), y]).mean()),
+    "logistic": (lambda: _classifier(20, 1), "signs", lambda f, y: functional.softplus(-f * y).mean()),
+    "logistic by hand": (lambda: _classifier(20, 1), "signs", lambda f, y: (1 + (-f * y).exp()).log().mean()),
+    "exponential": (lambda: _classifier(20, 8, 1), "signs", lambda f, y: (-f * y).exp().mean()),
+    "a tanh": (lambda: _classifier(20, 8, 1, last=nn.Tanh), "signs", "mean_squared_error"),
+    "a sigmoid": (lambda: _classifier(20, 8, 1, last=nn.Sigmoid), "zeros and ones", nn.MSELoss()),
+    "a sigmoid's cross-entropy": (lambda: _classifier(20, 8, 1, last=nn.Sigmoid), "zeros and ones", nn.BCELoss()),
+}
+
+
+@pytest.mark.parametrize("tolerance", [1e-2, 1e-5])
+@pytest.mark.parametrize("case", _ENDLESS)
+def test_a_flow_without_a_limit_has_no_value(case, tolerance):
+    make, of, criterion = _ENDLESS[case]
+    inputs, classes, signs = _separable()
+    targets = {"classes": classes, "signs": signs, "zeros and ones": (signs + 1) / 2}[of]
+    loss, start = flat_loss(make(), inputs, targets, criterion=criterion)
+    found = gfs_sharpness(loss, start, loss_tolerance=tolerance)
+    assert found.status == "no limit"
+    assert math.isnan(found.value)
+
+
+def test_a_start_that_is_far_out_already_has_no_limit_either():
+    inputs, classes, _ = _separable()
+    loss, start = flat_loss(_classifier(20, 10, 3), inputs, classes, criterion="cross_entropy")
+    far = gradient_flow_solution(loss, start, loss_tolerance=1e-4)
+    assert far.converged
+    assert gfs_sharpness(loss, far.parameters, loss_tolerance=1e-2).status == "no limit"
+
+
+def test_soft_labels_have_a_solution():
+    """Kullback-Leibler divergence, whose graph is that of cross-entropy, is zero at finite weights."""
+    inputs, _, _ = _separable()
+    labels = torch.randn(12, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64).softmax(1)
+
+    def divergence(outputs, targets):
+        return functional.kl_div(outputs.log_softmax(1), targets, reduction="batchmean")
+
+    loss, start = flat_loss(_classifier(20, 10, 3), inputs, labels, criterion=divergence)
+    found = gfs_sharpness(loss, start)
+    assert found.status == "converged"
+    end = gradient_flow_solution(loss, start, loss_tolerance=1e-14, tolerance=1e-5, estimate_error=False)
+    assert abs(found.value - sharpness(loss, end.parameters).value) < found.error < 0.1 * found.value
+
+
+def test_classes_that_cannot_be_told_apart_have_no_loss_of_zero():
+    inputs, classes, _ = _separable()
+    loss, start = flat_loss(_classifier(1, 3), inputs[:, :1], classes, criterion="cross_entropy")
+    assert gfs_sharpness(loss, start).status == "stationary"
+
+
+@pytest.mark.parametrize("power", [4, 8, 12])
+def test_a_degenerate_minimum_is_a_limit(power):
+    def loss(w):
+        return (1 + 10 * w[1]) * w[0] ** 2 / 2 + w[1] ** power
+
+    found = gfs_sharpness(loss, torch.ones(2, dtype=torch.float64))
+    assert found.status == "converged"
+    assert abs(found.value - 1) < found.error
