@@ -7,8 +7,9 @@ iteration needs Hessian-vector products alone, so a network's Hessian is never f
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -131,6 +132,39 @@ def sharpness(
     search = _Search(hessian_vector_product(loss, parameters), tolerance, max_products, seed)
     vector = random_direction(parameters, seed) if start is None else half_random(start, seed)
     return search.run(vector, min(basis_size, parameters.numel()))
+
+
+def layer_sharpness(
+    loss: Loss, parameters: Tensor, layers: Mapping[str, slice], **options: Any
+) -> dict[str, Sharpness]:
+    """Return the largest eigenvalue of each layer's block of the Hessian, all other weights held fixed.
+
+    The sharpness is at least the largest of them.
+
+    Args:
+        loss: maps a flat tensor of shape (P,) to a scalar tensor.
+        parameters: the point, shape (P,).
+        layers: where the weights of each layer lie, by its name, such as ``loss.layers`` of
+            :func:`gfsharp.networks.flat_loss`.
+        **options: of :func:`sharpness` but ``start``.
+
+    Raises:
+        FloatingPointError, TypeError, ValueError: as there; a layer without weights.
+
+    >>> def loss(w):
+    ...     return (w[0] ** 2 + 3 * w[1] ** 2 + 8 * w[0] * w[1]) / 2
+    >>> found = layer_sharpness(loss, torch.zeros(2), {"first": slice(0, 1), "second": slice(1, 2)})
+    >>> {name: round(layer.value, 4) for name, layer in found.items()}, round(sharpness(loss, torch.zeros(2)).value, 4)
+    ({'first': 1.0, 'second': 3.0}, 6.1231)
+    """
+    require_weights(parameters=parameters)
+    point = parameters.detach()
+
+    def within(place: slice) -> Loss:
+        low, high, _ = place.indices(len(point))
+        return lambda part: loss(torch.cat([point[:low], part, point[high:]]))
+
+    return {name: sharpness(within(place), point[place], **options) for name, place in layers.items()}
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def flat_loss(
     *,
     criterion: Literal["mean_squared_error", "cross_entropy"] | Criterion = "mean_squared_error",
     check: bool = True,
-) -> tuple[Loss, Tensor]:
+) -> tuple[FlatLoss, Tensor]:
     """Return the full-batch loss of ``module`` as a function of one flat vector, and the module's own parameters.
 
     The loss has copies of its own of the module, inputs and targets, made now: the module is not touched, neither by
@@ -92,6 +92,7 @@ def flat_loss(
 
     Returns:
         ``loss``, which maps a tensor of shape (P,) to a scalar tensor, and the initial parameters, shape (P,).
+        ``loss.layers`` says where the weights of each layer lie in the vector: a slice by the layer's name.
 
     Raises:
         LossError: the loss is random, or a derivative of it is missing or wrong, or it has weights of ``module`` in it
@@ -114,7 +115,7 @@ def flat_loss(
     if not isinstance(criterion, str):
         # Weights of the module that it holds are not copied, so that they are found in the loss.
         criterion = copy.deepcopy(criterion, {id(parameter): parameter for parameter in module.parameters()})
-    loss = _FlatLoss(own, _own_data(inputs), _own_data(targets), criterion)
+    loss = FlatLoss(own, _own_data(inputs), _own_data(targets), criterion)
     start = torch.cat([parameter.detach().reshape(-1) for parameter in loss.parameters])
     if check:
         try:
@@ -131,7 +132,7 @@ def flat_loss(
     return loss, start
 
 
-def _unlike_the_weights(loss: _FlatLoss, start: Tensor) -> str:
+def _unlike_the_weights(loss: FlatLoss, start: Tensor) -> str:
     """Return which data are of another precision or device than the weights; nothing where they are not."""
     # Criteria that have a name take targets of any precision.
     data = {"inputs": loss.inputs, "targets": None if loss.named else loss.targets}
@@ -162,8 +163,13 @@ def _require_substitutes(loss: Loss, start: Tensor, module: nn.Module) -> None:
         )
 
 
-class _FlatLoss:
-    """See :func:`flat_loss`; ``module``, data and criterion are its own."""
+class FlatLoss:
+    """The loss that :func:`flat_loss` makes; module, data and criterion are its own.
+
+    Attributes:
+        layers: where the weights of each layer lie in the flat vector, by its name in the module; the module itself has
+            the empty name.
+    """
 
     def __init__(self, module: nn.Module, inputs: Any, targets: Any, criterion: str | Criterion) -> None:
         self.module, self.inputs, self.targets = module, inputs, targets
@@ -171,6 +177,7 @@ class _FlatLoss:
         self.criterion = CRITERIA[criterion] if isinstance(criterion, str) else criterion
         self.parameters = substitution.trainable(module)
         self._sizes = [parameter.numel() for parameter in self.parameters]
+        self.layers = _layers(module, self.parameters)
         self._with = substitution.Substitution(module)
         self._recurrent = substitution.has_recurrence(module)
 
@@ -200,11 +207,24 @@ class _FlatLoss:
             criterion = self.named or copy.deepcopy(self.criterion)
             if isinstance(criterion, nn.Module):
                 criterion = criterion.double()
-            loss = _FlatLoss(module, _in_float64(self.inputs), _in_float64(self.targets), criterion)
+            loss = FlatLoss(module, _in_float64(self.inputs), _in_float64(self.targets), criterion)
             value = loss(torch.cat([parameter.detach().reshape(-1) for parameter in loss.parameters]))
         except (RuntimeError, TypeError, ValueError):
             return None
         return loss if value.dtype == torch.float64 else None
+
+
+def _layers(module: nn.Module, parameters: list[nn.Parameter]) -> dict[str, slice]:
+    """Return where the weights of each part of a module with weights of its own lie in the flat vector, by its name."""
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    layers: dict[str, slice] = {}
+    low = 0
+    for parameter in parameters:
+        layer = names[id(parameter)].rpartition(".")[0]
+        high = low + parameter.numel()
+        layers[layer] = slice(layers[layer].start if layer in layers else low, high)
+        low = high
+    return layers
 
 
 def _called(module: nn.Module, inputs: Any) -> Any:
