@@ -56,7 +56,7 @@ def test_it_holds_the_science_alone_and_needs_numpy_and_scipy(wheel):
     assert {path.name for path in wheel.iterdir() if not path.name.endswith(".dist-info")} == {"gfsharp"}
     needed = [line for line in metadata(wheel).get_all("Requires-Dist") if "extra ==" not in line]
     assert sorted(line.partition(">")[0] for line in needed) == ["numpy", "scipy"]
-    assert set(metadata(wheel).get_all("Provides-Extra")) == {"torch", "convex"}
+    assert set(metadata(wheel).get_all("Provides-Extra")) == {"torch", "convex", "follow"}
 
 
 def test_closed_forms_need_numpy_and_scipy_alone(wheel):
