@@ -320,6 +320,48 @@ def test_class_indices_with_cross_entropy(criterion):
         networks.flat_loss(module, X, classes)
 
 
+def test_the_logistic_loss():
+    module, signs = nn.Linear(3, 1).double(), torch.tensor([1.0, -1, -1, 1, 1, -1, 1])[:, None]
+    loss, w = networks.flat_loss(module, X, signs, criterion="logistic")
+    margins = signs * (X @ w[:3, None] + w[3])
+    assert float(loss(w)) == pytest.approx(float((-margins).exp().log1p().mean()), rel=1e-14)
+    with pytest.raises(ValueError, match="must be -1 or 1"):
+        networks.flat_loss(module, X, (signs + 1) / 2, criterion="logistic")
+    with pytest.raises(ValueError, match="must be the same"):
+        networks.flat_loss(module, X, signs[:, 0], criterion="logistic")
+
+
+def test_ours_is_half_of_torch_s_mean_squared_error_times_the_outputs():
+    module = nn.Linear(3, 3).double()
+    ours, w = networks.flat_loss(module, X, X)
+    theirs, _ = networks.flat_loss(module, X, X, criterion=nn.MSELoss())
+    assert float(ours(w)) == pytest.approx(3 / 2 * float(theirs(w)), rel=1e-14)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_the_batches_of_a_loader_make_one(shuffle):
+    dataset = torch.utils.data.TensorDataset(X, Y)
+    generator = torch.Generator().manual_seed(0)
+    loader = torch.utils.data.DataLoader(dataset, batch_size=3, shuffle=shuffle, generator=generator)
+    inputs, targets = networks.full_batch(loader)
+    module = nn.Linear(3, 2).double()
+    (joined, w), (whole, _) = networks.flat_loss(module, inputs, targets), networks.flat_loss(module, X, Y)
+    assert float(joined(w)) == pytest.approx(float(whole(w)), rel=1e-14)
+    with pytest.raises(TypeError, match="full_batch of a DataLoader"):
+        networks.flat_loss(module, loader, Y)
+
+
+def test_batches_of_several_inputs_and_what_is_no_batch():
+    pairs = [({"a": X[:2], "b": (X[:2], X[:2])}, Y[:2]), ({"a": X[2:], "b": (X[2:], X[2:])}, Y[2:])]
+    inputs, targets = networks.full_batch(pairs)
+    assert torch.equal(inputs["a"], X)
+    assert torch.equal(inputs["b"][1], X)
+    assert torch.equal(targets, Y)
+    for wrong, message in [([], "no batches"), ([X], "a pair of inputs and targets"), ([(X, 3)], "made of tensors")]:
+        with pytest.raises((TypeError, ValueError), match=message):
+            networks.full_batch(wrong)
+
+
 @pytest.mark.parametrize(
     ("module", "inputs", "targets", "message"),
     [

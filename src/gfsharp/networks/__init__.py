@@ -2,7 +2,7 @@
 
 from gfsharp.networks.convolutional import resnet20, vgg11_bn
 from gfsharp.networks.fully_connected import ACTIVATIONS, fully_connected, in_span_of_inputs
-from gfsharp.networks.losses import cross_entropy, flat_loss, mean_squared_error
+from gfsharp.networks.losses import cross_entropy, flat_loss, full_batch, logistic, mean_squared_error
 from gfsharp.self_check import check_loss
 
 __all__ = [
@@ -10,8 +10,10 @@ __all__ = [
     "check_loss",
     "cross_entropy",
     "flat_loss",
+    "full_batch",
     "fully_connected",
     "in_span_of_inputs",
+    "logistic",
     "mean_squared_error",
     "resnet20",
     "vgg11_bn",

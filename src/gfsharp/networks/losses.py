@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, Literal
 
@@ -24,18 +24,25 @@ Criterion = Callable[[Any, Any], Tensor]
 def mean_squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
     """Return ``1/(2N) sum_n ||f(x_n) - y_n||^2`` for ``outputs`` and ``targets`` of shape (N, K).
 
+    It is K/2 times :class:`torch.nn.MSELoss`, which divides by all N K numbers and has no factor of 1/2; that may be
+    given as a criterion too.
+
     Raises:
         ValueError: shapes that differ; broadcasting would make another loss of them.
 
     >>> float(mean_squared_error(torch.tensor([[1.0], [3.0]]), torch.tensor([[0.0], [0.0]])))
     2.5
     """
+    _require_shape(outputs, targets)
+    return 0.5 * (outputs - targets.to(outputs.dtype)).square().sum() / len(targets)
+
+
+def _require_shape(outputs: Tensor, targets: Tensor) -> None:
     if outputs.shape != targets.shape:
         raise ValueError(
             f"outputs have shape {tuple(outputs.shape)}, targets {tuple(targets.shape)}; they must be the same: "
             "one-hot classes, or targets[:, None] for a single output (class indices go with criterion='cross_entropy')"
         )
-    return 0.5 * (outputs - targets.to(outputs.dtype)).square().sum() / len(targets)
 
 
 def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -55,7 +62,66 @@ def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
     return functional.cross_entropy(outputs, targets.to(outputs.dtype) if probabilities else targets.long())
 
 
-CRITERIA: Mapping[str, Criterion] = {"mean_squared_error": mean_squared_error, "cross_entropy": cross_entropy}
+def logistic(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the mean of ``log(1 + exp(-y f(x)))`` over ``outputs`` and ``targets`` of one shape, targets -1 or 1.
+
+    As with :func:`cross_entropy` the gradient flow has no limit where the classes can be told apart.
+
+    Raises:
+        ValueError: shapes that differ, or targets that are not -1 or 1.
+
+    >>> float(logistic(torch.zeros(3, 1), torch.tensor([[1.0], [-1.0], [1.0]]))) == float(torch.tensor(2.0).log())
+    True
+    """
+    _require_shape(outputs, targets)
+    if not bool((targets.abs() == 1).all()):
+        raise ValueError("the targets of the logistic loss must be -1 or 1")
+    return functional.softplus(-targets.to(outputs.dtype) * outputs).mean()
+
+
+CRITERIA: Mapping[str, Criterion] = {
+    "mean_squared_error": mean_squared_error,
+    "cross_entropy": cross_entropy,
+    "logistic": logistic,
+}
+Named = Literal["mean_squared_error", "cross_entropy", "logistic"]
+
+
+def full_batch(batches: Iterable[Any]) -> tuple[Any, Any]:
+    """Return inputs and targets of all batches of a DataLoader as one batch.
+
+    What a loader draws anew in each pass, such as random crops, is drawn once. Order does not matter to the loss.
+
+    Args:
+        batches: pairs of inputs and targets, whose entries are tensors, or tuples, lists and mappings of tensors.
+
+    Raises:
+        TypeError, ValueError: entries that are no such pairs, or none at all.
+
+    >>> from torch.utils.data import DataLoader, TensorDataset
+    >>> inputs, targets = full_batch(DataLoader(TensorDataset(torch.ones(5, 2), torch.zeros(5)), batch_size=2))
+    >>> inputs.shape, targets.shape
+    (torch.Size([5, 2]), torch.Size([5]))
+    """
+    pairs = list(batches)
+    if not pairs:
+        raise ValueError("there are no batches")
+    for pair in pairs:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise TypeError(f"a batch must be a pair of inputs and targets, found {type(pair).__name__}")
+    inputs, targets = zip(*pairs, strict=True)
+    return _joined(inputs), _joined(targets)
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    first = parts[0]
+    if isinstance(first, Tensor):
+        return torch.cat(list(parts))
+    if isinstance(first, Mapping):
+        return {name: _joined([part[name] for part in parts]) for name in first}
+    if isinstance(first, tuple | list):
+        return type(first)(_joined(column) for column in zip(*parts, strict=True))
+    raise TypeError(f"batches must be made of tensors, found {type(first).__name__}")
 
 
 def flat_loss(
@@ -63,7 +129,7 @@ def flat_loss(
     inputs: Any,
     targets: Any,
     *,
-    criterion: Literal["mean_squared_error", "cross_entropy"] | Criterion = "mean_squared_error",
+    criterion: Named | Criterion = "mean_squared_error",
     check: bool = True,
 ) -> tuple[FlatLoss, Tensor]:
     """Return the full-batch loss of ``module`` as a function of one flat vector, and the module's own parameters.
@@ -81,11 +147,11 @@ def flat_loss(
             list are its arguments in order, those of a mapping its arguments by name; an object of another class, such
             as a graph, is passed as it is.
         targets: what the criterion takes: of the shape of the outputs, such as one-hot classes (N, K), for
-            ``mean_squared_error``, class indices (N,) for ``cross_entropy``.
-        criterion: ``"mean_squared_error"``, which is :func:`mean_squared_error`, ``"cross_entropy"``, which is
-            :func:`cross_entropy` (its flow has no limit on separable data), or a function of outputs and targets that
-            returns a scalar tensor. Outputs that are a tuple or a mapping need one that takes them. Parameters of a
-            criterion are constants.
+            ``mean_squared_error``, class indices (N,) for ``cross_entropy``, -1 or 1 for ``logistic``.
+        criterion: ``"mean_squared_error"``, ``"cross_entropy"`` or ``"logistic"``: :func:`mean_squared_error`,
+            :func:`cross_entropy` and :func:`logistic` (the flow of these two has no limit on separable data). Or a
+            function of outputs and targets that returns a scalar tensor, such as ``torch.nn.MSELoss()``; outputs that
+            are a tuple or a mapping need one that takes them. Parameters of a criterion are constants.
         check: hold the loss against its differences (:func:`gfsharp.self_check.check_loss`), which takes the time
             of some seven gradients. Without it a loss that is random, or has a wrong second derivative, gives wrong
             numbers.
@@ -270,7 +336,7 @@ def _require_data(**data: Any) -> None:
             ):
                 raise TypeError(
                     f"{name} must be tensors, found {type(value).__name__}; make one tensor of all samples, such as by "
-                    "torch.as_tensor"
+                    "torch.as_tensor, or by gfsharp.networks.full_batch of a DataLoader"
                 )
             if isinstance(value, Tensor) and value.is_complex():
                 raise ValueError(f"{name} must be real, found {value.dtype}; give real and imaginary part as two")
