@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from gfsharp.derivatives import evaluated
+
 # What a thread is worth its start for: multiplications and additions of one gradient. On two cores the threads of a
 # perceptron of 1e7 lose time when both are free, and most of it when others use them too.
 _WORTH_A_THREAD = 2e8
@@ -46,5 +48,5 @@ def fitting_threads(loss: Callable[[Tensor], Tensor], parameters: Tensor) -> Ite
 def _work(loss: Callable[[Tensor], Tensor], parameters: Tensor) -> float:
     """Return the multiplications and additions of the matrix products and convolutions of one gradient."""
     with FlopCounterMode(display=False) as counter:
-        loss(parameters.detach())
+        evaluated(loss, parameters.detach().requires_grad_(True))
     return 3.0 * counter.get_total_flops()  # a gradient takes as much as two more of the loss

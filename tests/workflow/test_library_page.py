@@ -8,7 +8,7 @@ import pytest
 from project import ROOT
 
 # What follows an expression: `# 13.349: why`, `# 'converged'`, `# True`, `# (518, 21)`.
-SHOWN = re.compile(r"#\s(\(.*?\)|\[.*?\]|'.*?'|True|False|nan|\d+(?:\.\d+)?)(?![\w/])")
+SHOWN = re.compile(r"#\s(\(.*?\)|\[.*?\]|\{.*?\}|'.*?'|True|False|nan|\d+(?:\.\d+)?)(?![\w/])")
 
 
 def blocks(path):
@@ -32,8 +32,11 @@ def run(text, names):
 
 
 def agrees(value, shown):
-    if isinstance(value, tuple):
-        parts = shown.strip("()").split(", ")
+    if isinstance(value, dict):
+        parts = dict(part.split(": ") for part in shown.strip("{}").split(", "))
+        return list(map(repr, value)) == list(parts) and all(map(agrees, value.values(), parts.values()))
+    if isinstance(value, tuple) or np.ndim(value) == 1:
+        parts = shown.strip("()[]").split(", ")
         return len(value) == len(parts) and all(map(agrees, value, parts))
     if shown == "nan":
         return bool(np.isnan(value))
@@ -41,11 +44,12 @@ def agrees(value, shown):
         return value == pytest.approx(int(shown), rel=0.1)
     if re.fullmatch(r"\d+\.\d+", shown):
         return abs(value - float(shown)) <= 10.0 ** -len(shown.split(".")[1])
-    return value == ast.literal_eval(shown)
+    return bool(value == ast.literal_eval(shown))
 
 
 @pytest.mark.parametrize(("path", "least"), [("docs/library.md", 18), ("README.md", 2)])
-def test_the_examples_give_what_they_say(path, least):
+def test_the_examples_give_what_they_say(path, least, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # one writes a plot
     names = {}
     found = [line for block in blocks(path) for line in run(block, names)]
     assert len(found) >= least
@@ -58,6 +62,10 @@ def test_an_example_that_says_something_else_is_found():
     assert not agrees(value, shown)
     assert not agrees(("budget", 1.0), "('budget', nan)")
     assert not agrees([True, True], "[True, False]")
+    assert agrees(np.array([1.31, 2.0]), "[1.3, 2.0]")
+    assert not agrees(np.array([1.31, 2.0]), "[1.3, 2.2]")
+    assert agrees({"a": 1.31}, "{'a': 1.3}")
+    assert not agrees({"a": 1.31}, "{'b': 1.3}")
     assert not agrees(600, "518")
 
 

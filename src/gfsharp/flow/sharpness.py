@@ -17,6 +17,7 @@ from gfsharp.flow.solution import NEAR, Flow, Flows, FlowSolution, gradient_flow
 from gfsharp.graph import has_kinks
 from gfsharp.lanczos import Lanczos, random_direction
 from gfsharp.precision import exact
+from gfsharp.threads import fitting_threads
 
 # Eigenvalues that others are only compared with: their residual, the products, the share of random in their start.
 _ROUGH = 1e-3
@@ -92,6 +93,8 @@ class GFSSharpness:
 def gfs_sharpness(loss: Loss, parameters: Tensor, *, seed: int = 0, **flow: Any) -> GFSSharpness:
     """Return ``phi(w) = lambda_max(Hessian L(GFS(w)))`` (Section 1) of ``parameters``, shape (P,).
 
+    Torch uses as many threads meanwhile as the loss has work for (:func:`gfsharp.threads.fitting_threads`).
+
     Args:
         loss: maps a flat tensor of shape (P,) to a scalar tensor.
         parameters: the weights w.
@@ -119,14 +122,15 @@ def gfs_sharpness(loss: Loss, parameters: Tensor, *, seed: int = 0, **flow: Any)
     report = options.pop("report", None)
     require_flags(estimate_error=estimate_error)
     flows = Flows(loss, parameters, **options)
-    fine = flows.start(report=report)
-    fine.follow_to_end(flows.end)
-    if fine.status != "converged":
-        return _without_value(fine.status, fine.solution(flows.end))
-    try:
-        return _Estimate(loss, flows, fine, seed).result(estimate_error)
-    except FloatingPointError:
-        return _without_value("not finite", fine.solution(flows.end))
+    with fitting_threads(loss, parameters):
+        fine = flows.start(report=report)
+        fine.follow_to_end(flows.end)
+        if fine.status != "converged":
+            return _without_value(fine.status, fine.solution(flows.end))
+        try:
+            return _Estimate(loss, flows, fine, seed).result(estimate_error)
+        except FloatingPointError:
+            return _without_value("not finite", fine.solution(flows.end))
 
 
 class _Estimate:
