@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from gfsharp.threads import fitting_threads
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Advance = Callable[[int, float], None]
 
@@ -121,15 +123,19 @@ class Followed:
             the axes.
         """
         if axes is None:
-            from matplotlib.figure import Figure
-
-            axes = Figure(figsize=(5, 3.2), layout="constrained").subplots()
+            axes = _figure().subplots()
         for place, run in enumerate(self.runs):
             _draw(axes, run, None if len(self.runs) == 1 else _COLOURS[place % len(_COLOURS)])
         axes.set_xlabel("iteration")
         axes.set_ylabel("sharpness")
         axes.legend(fontsize="small")
         return axes
+
+    def save_plot(self, path: str | Path) -> None:
+        """Write the plot to a file whose name ends in .png, .pdf or .svg."""
+        figure = _figure()
+        self.plot(figure.subplots())
+        figure.savefig(path, dpi=200)
 
 
 @exact()
@@ -251,6 +257,13 @@ def _columns(gfs: GFSSharpness | None) -> dict[str, Any]:
         "gfs_status": gfs.status,
         "gradient_evaluations": gfs.solution.gradient_evaluations,
     }
+
+
+def _figure() -> Figure:
+    """Return a figure that is no business of pyplot's, whose backend is not touched."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(5, 3.2), layout="constrained")
 
 
 # The colour-blind palette of seaborn.

@@ -6,6 +6,8 @@ import tomllib
 import yaml
 from project import ROOT
 
+import gfsharp
+
 CONFIGURATION_PAGE = ROOT / "config/README.md"
 
 
@@ -48,7 +50,7 @@ def test_the_citation_has_what_its_format_asks_for_and_names_the_paper():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert {"cff-version", "message", "title", "authors"} <= set(cited)
     assert (cited["cff-version"], cited["type"]) == ("1.2.0", "software")
-    assert cited["version"] == project["version"]
+    assert cited["version"] == project["version"] == gfsharp.__version__
     assert cited["license"] == project["license"]
     (paper,) = cited["references"]
     assert {"type", "title", "authors"} <= set(paper)
