@@ -1,11 +1,13 @@
 """Runge-Kutta-Chebyshev: its polynomial, its order, its reach; the GFS sharpness with its errors."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 from scipy.integrate import solve_ivp
+from torch import nn
 
 from gfsharp import curvature, flow, networks
 from gfsharp.flow.chebyshev import coefficients, stages_for
@@ -205,3 +207,39 @@ def test_the_same_start_gives_the_same_bytes(small_network):
     loss, start = small_network
     ends = [flow.gradient_flow_solution(loss, start, loss_tolerance=1e-2).parameters for _ in range(2)]
     assert torch.equal(*ends)
+
+
+def test_a_flow_that_slides_along_a_kink_gets_on():
+    """Every step across ``|x|`` and back raises the loss or lets it fall, however short it is."""
+
+    def loss(w):
+        slow, stiff = w[1] ** 2 / 2, 5 * (w[2] + 0.5 * w[1]).square() / 2
+        return (w[0] - 0.3 * w[1]).abs() + slow + stiff
+
+    start = torch.tensor([1.0, 3.0, 1.0], dtype=torch.float64)
+    found = flow.gradient_flow_solution(loss, start, tolerance=1e-2, loss_tolerance=1e-3, max_gradients=3000)
+    assert found.converged
+    assert abs(float(found.parameters[0] - 0.3 * found.parameters[1])) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("activation", "sizes", "samples", "seed"),
+    [
+        (nn.ReLU, (4, 8, 1), 10, 0),
+        (nn.ReLU, (8, 16, 16, 1), 20, 1),
+        (nn.Hardtanh, (4, 8, 1), 10, 0),
+        (nn.Hardtanh, (8, 16, 16, 1), 20, 0),
+    ],
+)
+def test_small_networks_with_kinks_take_fewer_gradients_than_rk4(activation, sizes, samples, seed):
+    torch.manual_seed(seed)
+    layers = [part for a, b in pairwise(sizes) for part in (nn.Linear(a, b), activation())][:-1]
+    module = nn.Sequential(*layers).double()
+    inputs = torch.randn(samples, sizes[0], dtype=torch.float64)
+    targets = torch.tanh(inputs @ torch.randn(sizes[0], sizes[-1], dtype=torch.float64))
+    loss, start = networks.flat_loss(module, inputs, targets)
+    ours, theirs = (flow.gradient_flow_solution(loss, start, method=m, estimate_error=False) for m in ("rkc", "rk4"))
+    assert ours.converged
+    assert theirs.converged
+    work = [found.gradient_evaluations + found.hessian_vector_products for found in (ours, theirs)]
+    assert work[0] < work[1]

@@ -25,6 +25,8 @@ _SAFETY = 1.1
 _MAX_REJECTIONS = 25
 # Where the loss has kinks, to take a step again that is hardly longer than the shortest would gain nothing.
 _NEARLY = 1.3
+# What the speed of a flow that slides along kinks may grow by in a step.
+_FASTER = 1.5
 # A curvature that seems to have grown by this factor in a step is held against the Hessian's own product. One that is
 # larger than that by the other factor is a jump of the velocity at a kink over the distance of two gradients.
 _GROWTH = 1.5
@@ -192,7 +194,7 @@ class RungeKuttaChebyshev:
             self._gradients.require(stages)
             after = self._gradients.point(point.weights + self._displacement(point, length, stages))
             # Rounding may raise a loss that stands still; a step that is not stable raises it by far more.
-            if not (after.finite and after.loss <= point.loss * (1 + 1e-6)):
+            if not (after.finite and after.loss <= point.loss * (1 + 1e-6) + self._rise_at_kinks(point, after, length)):
                 self.radius.was_unstable(point)
                 self._length /= 2
                 self._before = None
@@ -231,6 +233,15 @@ class RungeKuttaChebyshev:
         along kinks, across which it changes sign, and no step is short enough for an estimate that falls with h alone.
         """
         return (15 * self._tolerance) ** (1 / 3) / self.radius.value
+
+    def _rise_at_kinks(self, point: Point, after: Point, length: float) -> float:
+        """By how much a step may raise the loss: where the flow slides along kinks, by what it may let it fall.
+
+        A step across a kink like that of ``a |x|`` raises the loss by up to ``h a^2``, however short it is, and ends at
+        the same speed; the next one comes back. An unstable step raises the loss by more, and the speed.
+        """
+        slides = self._kinks and after.speed <= _FASTER * point.speed
+        return length * point.speed**2 if slides else 0.0
 
     def plan(self, point: Point) -> tuple[float, int]:
         """Return the length and the stages of the next step, if nothing comes between."""
