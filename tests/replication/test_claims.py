@@ -6,8 +6,9 @@ import pytest
 from ideal import good_run, regression_runs, run_table
 
 from replication import claims, measures
-from replication.claims import networks
+from replication.claims import Claim, networks, printing
 from replication.claims.claim import Estimate
+from replication.papers import Origin
 from replication.storage import files
 
 
@@ -159,6 +160,50 @@ def test_identifiers_are_unique():
     assert len(set(names)) == len(names)
 
 
+def test_each_claim_says_what_is_measured_why_its_bound_is_so_and_what_makes_it_fail():
+    for claim in claims.CLAIMS:
+        assert min(map(len, (claim.statement, claim.quantity, claim.reason, claim.fails_if))) >= 5, claim.id
+        assert claim.place
+        assert np.isfinite(claim.bound)
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({"figures": {"figure2": "b"}}, "no figure figure2"),
+        ({"relation": "within"}, "'within' with a tolerance of 0"),
+        ({"relation": "is", "tolerance": 0.1}, "'is' with a tolerance of 0.1"),
+    ],
+)
+def test_a_claim_that_contradicts_itself_is_refused(fields, wrong):
+    with pytest.raises(ValueError, match=wrong):
+        Claim(id="one", origin=Origin("own"), statement="x is one", bound=1.0, **fields)
+
+
+def test_a_claim_is_of_a_paper_or_our_own():
+    assert Origin("own").paper is None
+    for origin in (("stated",), ("derived", None), ("own", "somebody2020")):
+        with pytest.raises(ValueError, match="one of kreisler2023, arora2022, craciun2024"):
+            Origin(*origin)
+
+
+def test_a_claim_of_ones_own_is_of_no_paper():
+    """It is counted by itself and not among those of the paper whose figure it is judged by."""
+    ours = Claim(
+        id="ours", origin=Origin("own"), figures={"figure02": "b"}, statement="x is small",
+        measure=lambda table: table["x"].max(), table="one", relation="<=", bound=0.5, tolerance=0.1,
+    )  # fmt: skip
+    results = claims.evaluate([ours], {"one": (["t.parquet"], pd.DataFrame({"x": [0.25]}))}, "test")
+    (row,) = results
+    assert (row["paper"], row["figure"]) == (None, "2b (beyond the paper)")
+    assert {key: row[key] for key in ("relation", "bound", "tolerance", "measured")} == {
+        "relation": "<=", "bound": 0.5, "tolerance": 0.1, "measured": 0.25,
+    }  # fmt: skip
+    assert printing.group(row) == "of no paper"
+    assert printing.expected(row) == "<= 0.5 + 0.1"
+    assert "| of no paper | 1 | 1 hold |" in printing.summary([results])
+
+
 def test_markdown_has_a_row_for_each():
     results = claims.evaluate(claims.CLAIMS, {"figure02": (["t.parquet"], good_run())}, "test")
     text = claims.markdown(results)
@@ -168,8 +213,8 @@ def test_markdown_has_a_row_for_each():
     checks = text.split("## Checks")[1]
     assert "2 were attempted: 2 hold, 0 fail" in checks
     assert (
-        "| scalar-starts-above | 2b | GFS sharpness starts above 2/eta (in units of 2/eta) | eta is chosen so |"
-        in checks
+        "| scalar-starts-above | 2b | GFS sharpness starts above 2/eta (first GFS sharpness, in units of 2/eta) | "
+        "eta is chosen so |" in checks
     )
 
 
@@ -308,13 +353,27 @@ def test_power_is_that_of_half_of_the_checkpoints():
     assert np.isnan(networks.smallest_visible_rises(points([13.0, np.nan], [0.1, 0.1]))).all()
 
 
+def test_a_rise_that_would_show_is_told_from_the_limit():
+    """A phi that never moves, with the error at which a rise of 2.03 percent shows."""
+    flat = points(np.full(20, 13.0), 0.1306)
+    ((visible, text),) = [(row.visible, row.why) for row in networks.rises_beyond_error(flat)]
+    assert 0.0202 < visible < 0.0204
+    assert text == "a rise below 2.03% would not show at half of the checkpoints"
+
+
 def test_a_network_that_would_not_have_shown_a_rise_is_named():
     blurred = good_run().assign(experiment="vgg", gfs_error=1.0)
     both = pd.concat([good_run(), blurred], ignore_index=True)
     found = claims.evaluate(claims.CLAIMS, {"figure06": (["t.parquet"], both)}, "test")
     (row,) = [row for row in found if row["id"] == "network-gfs-monotone"]
     assert row["verdict"] == "not attempted"
-    assert row["note"].startswith("undecided: vgg (a rise below ")
+    assert row["note"].startswith(f"{row['undecided']}; ")
+    assert row["undecided"].startswith("undecided: vgg (a rise below ")
+    test, vgg = row["estimates"]
+    assert (test["of"], test["verdict"], test["why"]) == ("test", "holds", None)
+    assert (vgg["of"], vgg["verdict"], vgg["value"]) == ("vgg", "not attempted", None)
+    assert f"a rise below {vgg['smallest_visible_rise']:.1%} would not show" in vgg["why"]
+    assert test["smallest_visible_rise"] < 0.02 < vgg["smallest_visible_rise"]
     assert "test: rises by 0 whatever the errors" in row["note"]
 
 

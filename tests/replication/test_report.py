@@ -6,8 +6,8 @@ from project import ROOT
 from replication import figure_registry, value_sources, yaml_files
 from replication.reporting import deviations, report
 
-ROW = {"id": "a", "figure": "2b, 8", "statement": "x_i * |y| `z` \\", "expected": "<= 1", "tolerance": 0.5}
-ROW |= {"measured": 0.123456, "error": None, "verdict": "holds", "note": None}
+ROW = {"id": "a", "figures": {"figure02": "b", "figure08": ""}, "statement": "x_i * |y| `z` \\", "quantity": None}
+ROW |= {"expected": "<= 1", "tolerance": 0.5, "measured": 0.123456, "error": None, "verdict": "holds", "note": None}
 
 
 def html(text):
@@ -15,21 +15,18 @@ def html(text):
 
 
 def test_claims_of_a_figure():
-    sources = ["2b, 8", "2c", "5d (beyond the paper)", "12", "Lemma 3.8", "1 (Section 1)", "Appendix 8"]
-    sources += ["figure_a", "figure_a, figure_bc"]
-    rows = [ROW | {"figure": source} for source in sources]
-    found = {
-        figure: [row["figure"] for row in report.claims_of(rows, f"figure{figure:02}")] for figure in (1, 2, 3, 5, 8)
-    }
-    assert found == {
-        1: ["1 (Section 1)"],
-        2: ["2b, 8", "2c"],
-        3: [],
-        5: ["5d (beyond the paper)"],
-        8: ["2b, 8"],
-    }
-    assert [row["figure"] for row in report.claims_of(rows, "figure_a")] == sources[-2:]
-    assert [row["figure"] for row in report.claims_of(rows, "figure_bc")] == sources[-1:]
+    shown = [
+        {"figure02": "b", "figure08": ""},
+        {"figure02": "c"},
+        {},
+        {"figure12": ""},
+        {"figure_a": "", "figure_bc": ""},
+    ]
+    rows = [ROW | {"figures": figures} for figures in shown]
+    found = {figure: [row["figures"] for row in report.claims_of(rows, figure)] for figure in ("figure02", "figure08")}
+    assert found == {"figure02": shown[:2], "figure08": shown[:1]}
+    assert report.claims_of(rows, "figure_bc") == rows[-1:]
+    assert report.claims_of(rows, "figure01") == []
 
 
 def test_caption_is_what_is_shown_and_a_table_without_markup():

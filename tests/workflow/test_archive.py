@@ -15,6 +15,7 @@ from gfsharp.errors import UserError
 from replication import claims, configuration, figure_registry, yaml_files
 from replication.claims import Claim, printing
 from replication.claims.claim import Estimate
+from replication.papers import Origin
 from replication.storage import files
 
 RECORD = {
@@ -23,6 +24,10 @@ RECORD = {
     "commit": "c0ffee",
     "versions": {"numpy": "2.0"},
 }
+
+
+def claim(name, **fields):
+    return Claim(id=name, origin=Origin("own"), statement="x is at most one", **fields)
 
 
 @pytest.fixture
@@ -38,8 +43,8 @@ def checkout(tmp_path, monkeypatch):
     for name in yaml_files.read("config.yaml")["experiments"]:
         files.write_table(f"results/tables/{name}.parquet", pd.DataFrame({"x": [1.0]}), {**RECORD, "parameters": {}})
     draw()
-    one = Claim("one", "1", "x is one", "=", 1.0, 0.0, lambda of: float(of["x"].max()), "one")
-    monkeypatch.setattr("replication.claims.CLAIMS", (one, Claim("none", "1", "Nothing measures it.")))
+    one = claim("one", measure=lambda of: float(of["x"].max()), table="one", relation="is", bound=1.0)
+    monkeypatch.setattr("replication.claims.CLAIMS", (one, claim("none")))
     judge()
     with files.whole_file("results/claims.md") as path:
         path.write_text("# Claims\n")
@@ -184,10 +189,10 @@ def test_claims_of_another_table_and_of_another_scale_are_refused(checkout):
 
 
 def test_claims_that_measure_infinity_or_nothing_are_those_of_their_tables(checkout, monkeypatch):
-    diverged = Claim("diverged", "1", "x stays small", "<=", 1.0, 0.0, lambda of: float(of["x"].max()) * np.inf, "one")
-    empty = Claim("empty", "1", "x is one", "=", 1.0, 0.0, lambda of: float("nan"), "one")
-    loose = Claim("loose", "1", "x is one", "=", 1.0, 0.0, lambda of: [Estimate(1.0, np.inf)], "one")
-    monkeypatch.setattr("replication.claims.CLAIMS", (diverged, empty, loose))
+    measures = {"diverged": lambda of: float(of["x"].max()) * np.inf, "empty": lambda of: float("nan")}
+    measures["loose"] = lambda of: [Estimate(1.0, np.inf)]
+    judged = [claim(name, measure=of, table="one", relation="<=", bound=1.0) for name, of in measures.items()]
+    monkeypatch.setattr("replication.claims.CLAIMS", judged)
     judge()
     rows = json.loads((checkout / "results/claims.json").read_text())
     assert [row["verdict"] for row in rows] == ["fails", "not attempted", "not attempted"]

@@ -168,6 +168,7 @@ def test_pages_of_the_report_on_a_wide_and_a_narrow_screen(report, page, width):
 def test_claims_have_the_promised_keys(finished):
     claims = json.loads((finished.folder / "results/claims.json").read_text())
     keys = {"id", "paper", "figure", "statement", "expected", "measured", "tolerance", "verdict", "scale", "source"}
+    keys |= {"origin", "figures", "quantity", "relation", "bound", "reason", "estimates", "control", "undecided"}
     for claim in claims:
         assert keys <= set(claim)
         assert claim["verdict"] in {"holds", "fails", "not attempted"}

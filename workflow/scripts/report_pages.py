@@ -9,23 +9,9 @@ from docutils.core import publish_parts
 
 import _job
 from replication import figure_registry, value_sources
+from replication.claims import printing
 from replication.reporting import deviations, report
 from replication.storage import files
-
-CLAIMS = {
-    "id": "id",
-    "figure": "from",
-    "statement": "statement",
-    "expected": "expected",
-    "tolerance": "tolerance",
-    "measured": "measured here",
-    "verdict": "verdict",
-    "check": "why it is no claim",
-    "fails_if": "fails if",
-    "control": "null control",
-    "note": "note",
-    "source": "table",
-}
 
 
 def main(snakemake):
@@ -43,7 +29,9 @@ def main(snakemake):
         sections.append(report.figure(figure, png, publish_parts(caption, writer="html")["body"]))
     scale = snakemake.params.scale
     files.write_text(snakemake.output.overview, report.page(f"Figures and claims, scale {scale}", "\n".join(sections)))
-    files.write_text(snakemake.output.claims, report.page(f"Claims, scale {scale}", report.table(results, CLAIMS)))
+    files.write_text(
+        snakemake.output.claims, report.page(f"Claims, scale {scale}", report.table(results, printing.COLUMNS))
+    )
     settings = yaml.safe_dump(snakemake.params.configuration, sort_keys=False, allow_unicode=True)
     files.write_text(snakemake.output.configuration, report.page("Configuration", f"<pre>{escape(settings)}</pre>"))
 

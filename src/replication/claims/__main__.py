@@ -50,7 +50,7 @@ def read(path: Path) -> list[dict[str, Any]]:
         rows = json.loads(path.read_text(encoding="utf-8"))
         if not (rows and all({"id", "verdict", "measured"} <= set(row) for row in rows)):
             raise ValueError("it holds no claims")
-        if not all({"check", "control", "error", "fails_if", "runs"} <= set(row) for row in rows):
+        if not all({"bound", "origin", "runs", "undecided"} <= set(row) for row in rows):
             raise ValueError("an older version wrote it; run snakemake again")
     except (OSError, ValueError, TypeError) as error:
         raise UserError(

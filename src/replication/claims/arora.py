@@ -17,6 +17,7 @@ from scipy import stats
 from replication.claims import controls
 from replication.claims.claim import Claim, Estimate, Measured
 from replication.measures import farthest_from
+from replication.papers import ARORA, Origin
 from replication.studies.arora import summary
 
 # Radians from the top eigenvector; within it a direction of three dimensions drawn at random has a chance of 0.5 %.
@@ -132,66 +133,101 @@ def angle_orders(table: pd.DataFrame) -> str:
     return "; ".join(f"{found.of} {found.value:.2f} ± {found.error:.2f}" for found in orders_of_angle(table))
 
 
-_PAPER = "arora2022"
-
 CLAIMS: tuple[Claim, ...] = (
-    # 'Follow' is no number in the abstract: a hundredth of the way is ours, at a step size of a thousandth.
-    Claim("arora-follows-flow", "figure_arora_flow", "Normalised descent and descent on sqrt(L) follow the limiting "
-          "flow on the manifold of minima (largest error of the gradient flow solution, as a share of the way)", "<=",
-          0.0, 0.01, largest_error, "arora", smallest_step, _PAPER,
-          fails_if="one run is off by more than a hundredth of its way",
-          control=controls.ARORA_ERRORS),
-    # 1/4 and 1/8 are derived. 2 percent: with factors that differ by two no other is near.
-    Claim("arora-drift-normalised", "figure_arora_flow", "The limiting flow of normalised descent is -1/4 P grad log "
-          "lambda_1 (the factor, from the rate of the drift; farthest)", "=", 0.25, 0.005,
-          _of("normalised", lambda table: drift_factor(table, 0.25)), "arora", smallest_step, _PAPER,
-          fails_if="the factor of one run is more than 2 percent from 1/4",
-          control=controls.ARORA_BACKWARDS),
-    # As for the other.
-    Claim("arora-drift-sqrt", "figure_arora_flow", "The limiting flow of descent on sqrt(L) is -1/8 P grad lambda_1 "
-          "(the factor, from the rate of the drift; farthest)", "=", 0.125, 0.0025,
-          _of("sqrt", lambda table: drift_factor(table, 0.125)), "arora", smallest_step, _PAPER,
-          fails_if="the factor of one run is more than 2 percent from 1/8",
-          control=controls.ARORA_BACKWARDS),
-    Claim("arora-sharpness-falls", "figure_arora_flow", "The GFS sharpness falls through phase two of both methods, at "
-          "the iterates looked at and the smallest step size (largest relative rise above any earlier value)", "<=",
-          0.0, 0.0, largest_rise, "arora", smallest_step, _PAPER,
-          fails_if="it rises at one of the iterates",
-          control=controls.ARORA_BACKWARDS),
-    # Proportional to eta to leading order, derived; of the next order a fit over two decades has some hundredths. What
-    # the oscillation happens to land on scatters the errors: the order's 95 percent interval decides.
-    Claim("arora-error-normalised", "figure_arora_error", "The largest error of normalised descent against its "
-          "limiting flow falls at least in proportion to eta (observed order of a problem, with its 95 percent "
-          "interval)", ">=", 1.0, 0.05, _of("normalised", orders_of_error), "arora", orders_of("normalised", "error"),
-          _PAPER, fails_if="the whole interval of a problem is below 0.95",
-          control=controls.ARORA_SLOWER),
-    # As for the other. On squared regression the error in units of eta still grows from 0.03 to 0.003.
-    Claim("arora-error-sqrt", "figure_arora_error", "The largest error of descent on sqrt(L) against its limiting flow "
-          "falls at least in proportion to eta (observed order of a problem, with its 95 percent interval)", ">=", 1.0,
-          0.05, _of("sqrt", orders_of_error), "arora", orders_of("sqrt", "error"), _PAPER,
-          fails_if="the whole interval of a problem is below 0.95",
-          control=controls.ARORA_SLOWER),
-    # Phase one ends at a whole step, seen one step late, of some 40 or more.
-    Claim("arora-phase-one", "figure_arora_error", "Phase one takes 1/eta times what gradient flow takes to the minima "
-          "(ratio, farthest from 1)", "=", 1.0, 0.05, phase_one, "arora", smallest_step, _PAPER,
-          fails_if="one run takes 5 percent more or less",
-          control=controls.scaled("turn", 2.0, "phase one twice as long")),
-    # Derived: 2 to leading order in eta. 2 percent as above.
-    Claim("arora-edge-of-stability", "figure_arora_error", "Both methods are at the edge of stability in phase two: "
-          "the harmonic mean of effective step size times sharpness is 2 (farthest)", "=", 2.0, 0.04, sharpness_at_edge,
-          "arora", smallest_step, _PAPER,
-          fails_if="the mean of one run is off by 2 percent",
-          control=controls.scaled("edge", 1.1, "a sharpness a tenth smaller")),
-    # 'Nearly all' is ours.
-    Claim("arora-alignment", "figure_arora_error", "In phase two the gradient is along the top eigenvector, where "
-          f"there are several normal directions (least share of iterates within {ALIGNED} rad)", ">=", 0.95, 0.0,
-          least_share_aligned, "arora", smallest_step, _PAPER,
-          fails_if="more than one iterate in twenty of a run is not along it",
-          control=controls.replaced("gradients at an angle of 1 rad", angle=1.0)),
-    # As for the errors.
-    Claim("arora-alignment-order", "figure_arora_error", "The angle between gradient and top eigenvector falls in "
-          "proportion to eta (observed order of the median of a method, with its 95 percent interval)", "=", 1.0, 0.15,
-          orders_of_angle, "arora", angle_orders, _PAPER,
-          fails_if="the whole interval of a method is more than 0.15 from 1",
-          control=controls.replaced("angles of 1 rad at any step size", angle=1.0)),
+    Claim(
+        id="arora-follows-flow", origin=Origin("our number", ARORA), figures={"figure_arora_flow": ""},
+        statement="Normalised descent and descent on sqrt(L) follow the limiting flow on the manifold of minima",
+        quantity="largest error of the gradient flow solution, as a share of the way",
+        measure=largest_error, table="arora", remark=smallest_step, relation="<=", bound=0.0, tolerance=0.01,
+        reason="'Follow' is no number in the abstract: a hundredth of the way is ours, at a step size of a thousandth.",
+        fails_if="one run is off by more than a hundredth of its way", control=controls.ARORA_ERRORS,
+    ),
+    Claim(
+        id="arora-drift-normalised", origin=Origin("derived", ARORA), figures={"figure_arora_flow": ""},
+        statement="The limiting flow of normalised descent is -1/4 P grad log lambda_1",
+        quantity="the factor, from the rate of the drift; the farthest from 1/4",
+        measure=_of("normalised", lambda table: drift_factor(table, 0.25)), table="arora", remark=smallest_step,
+        relation="within", bound=0.25, tolerance=0.005,
+        reason="1/4 is derived. 2 percent: with factors that differ by two no other is near.",
+        fails_if="the factor of one run is more than 2 percent from 1/4", control=controls.ARORA_BACKWARDS,
+    ),
+    Claim(
+        id="arora-drift-sqrt", origin=Origin("derived", ARORA), figures={"figure_arora_flow": ""},
+        statement="The limiting flow of descent on sqrt(L) is -1/8 P grad lambda_1",
+        quantity="the factor, from the rate of the drift; the farthest from 1/8",
+        measure=_of("sqrt", lambda table: drift_factor(table, 0.125)), table="arora", remark=smallest_step,
+        relation="within", bound=0.125, tolerance=0.0025,
+        reason="1/8 is derived. 2 percent: with factors that differ by two no other is near.",
+        fails_if="the factor of one run is more than 2 percent from 1/8", control=controls.ARORA_BACKWARDS,
+    ),
+    Claim(
+        id="arora-sharpness-falls", origin=Origin("stated", ARORA), figures={"figure_arora_flow": ""},
+        statement="The GFS sharpness falls through phase two of both methods, at the iterates looked at and the "
+                  "smallest step size",
+        quantity="largest relative rise above any earlier value",
+        measure=largest_rise, table="arora", remark=smallest_step, relation="<=", bound=0.0,
+        reason="No rise at all, at the iterates looked at.",
+        fails_if="it rises at one of the iterates", control=controls.ARORA_BACKWARDS,
+    ),
+    Claim(
+        id="arora-error-normalised", origin=Origin("derived", ARORA), figures={"figure_arora_error": ""},
+        statement="The largest error of normalised descent against its limiting flow falls at least in proportion to "
+                  "eta",
+        quantity="observed order of a problem, with its 95 percent interval",
+        measure=_of("normalised", orders_of_error), table="arora", remark=orders_of("normalised", "error"),
+        relation=">=", bound=1.0, tolerance=0.05,
+        reason="Proportional to eta to leading order, derived; of the next order a fit over two decades has some "
+               "hundredths. What the oscillation happens to land on scatters the errors: the order's 95 percent "
+               "interval decides.",
+        fails_if="the whole interval of a problem is below 0.95", control=controls.ARORA_SLOWER,
+    ),
+    Claim(
+        id="arora-error-sqrt", origin=Origin("derived", ARORA), figures={"figure_arora_error": ""},
+        statement="The largest error of descent on sqrt(L) against its limiting flow falls at least in proportion to "
+                  "eta",
+        quantity="observed order of a problem, with its 95 percent interval",
+        measure=_of("sqrt", orders_of_error), table="arora", remark=orders_of("sqrt", "error"), relation=">=",
+        bound=1.0, tolerance=0.05,
+        reason="As for normalised descent. On squared regression the error in units of eta still grows from 0.03 to "
+               "0.003.",
+        fails_if="the whole interval of a problem is below 0.95", control=controls.ARORA_SLOWER,
+    ),
+    Claim(
+        id="arora-phase-one", origin=Origin("derived", ARORA), figures={"figure_arora_error": ""},
+        statement="Phase one takes 1/eta times what gradient flow takes to the minima",
+        quantity="ratio, the farthest from 1",
+        measure=phase_one, table="arora", remark=smallest_step, relation="within", bound=1.0, tolerance=0.05,
+        reason="Phase one ends at a whole step, seen one step late, of some 40 or more.",
+        fails_if="one run takes 5 percent more or less",
+        control=controls.scaled("turn", 2.0, "phase one twice as long"),
+    ),
+    Claim(
+        id="arora-edge-of-stability", origin=Origin("derived", ARORA), figures={"figure_arora_error": ""},
+        statement="Both methods are at the edge of stability in phase two: the harmonic mean of effective step size "
+                  "times sharpness is 2",
+        quantity="harmonic mean, the farthest from 2",
+        measure=sharpness_at_edge, table="arora", remark=smallest_step, relation="within", bound=2.0, tolerance=0.04,
+        reason="2 is derived, to leading order in eta. 2 percent as for the factors of the flows.",
+        fails_if="the mean of one run is off by 2 percent",
+        control=controls.scaled("edge", 1.1, "a sharpness a tenth smaller"),
+    ),
+    Claim(
+        id="arora-alignment", origin=Origin("our number", ARORA), figures={"figure_arora_error": ""},
+        statement="In phase two the gradient is along the top eigenvector, where there are several normal directions",
+        quantity=f"least share of iterates within {ALIGNED} rad",
+        measure=least_share_aligned, table="arora", remark=smallest_step, relation=">=", bound=0.95,
+        reason="'Nearly all' is ours: 19 iterates in 20.",
+        fails_if="more than one iterate in twenty of a run is not along it",
+        control=controls.replaced("gradients at an angle of 1 rad", angle=1.0),
+    ),
+    Claim(
+        id="arora-alignment-order", origin=Origin("derived", ARORA), figures={"figure_arora_error": ""},
+        statement="The angle between gradient and top eigenvector falls in proportion to eta",
+        quantity="observed order of the median of a method, with its 95 percent interval",
+        measure=orders_of_angle, table="arora", remark=angle_orders, relation="within", bound=1.0, tolerance=0.15,
+        reason="As for the errors: proportional to eta to leading order, derived; the order's 95 percent interval "
+               "decides.",
+        fails_if="the whole interval of a method is more than 0.15 from 1",
+        control=controls.replaced("angles of 1 rad at any step size", angle=1.0),
+    ),
 )  # fmt: skip

@@ -11,6 +11,7 @@ from replication.claims import controls
 from replication.claims.claim import Claim, Measured
 from replication.claims.networks import each, rises_and_power, rises_beyond_error
 from replication.measures import farthest_from, largest_gfs_rise, worst_run
+from replication.papers import ARORA, Origin
 
 # Fewer estimates of the sharpness than this say nothing of a trend.
 _LEAST = 20
@@ -99,50 +100,78 @@ def rising_runs_of(descent: str) -> Callable[[pd.DataFrame], str]:
     return remark
 
 
-_PAPER = "arora2022"
-
 CLAIMS: tuple[Claim, ...] = (
-    # The mean is 1 but for the curvature along the way and the other directions' part of the step: a twentieth for it.
-    Claim("arora-network-edge", "figure_arora_networks", "Both descents bring a network to the edge of stability and "
-          "keep it there (mean of 2 over effective learning rate times sharpness, in the second half)", "=", 1.0, 0.05,
-          mean_inverse_stableness, "figure_arora_networks", each(mean_inverse_stableness), _PAPER,
-          fails_if="the mean of a run is more than a twentieth from 1",
-          control=controls.SMALL_STEPS),
-    # Near -1 where it falls all the while; what the estimates scatter by costs some hundredths.
-    Claim("arora-network-sharpness-falls", "figure_arora_networks", "There the sharpness of the loss falls (rank "
-          "correlation with the iteration, in the second half)", "<=", -0.9, 0.0, trend_of_sharpness,
-          "figure_arora_networks", each(trend_of_sharpness), _PAPER,
-          fails_if="the sharpness of a run does not fall all the while",
-          control=controls.SHARPNESS_BACKWARDS),
-    # Neither paper states these. As along gradient descent on a scalar network: rounding, and no more.
-    Claim("arora-gfs-monotone", "figure_arora_gfs", "GFS sharpness never rises along the runs shown on a scalar "
-          "network and in squared regression, both descents (largest relative rise above any earlier value; stated by "
-          "neither paper)", "<=", 0.0, 1e-12, of_others(largest_gfs_rise), "figure_arora_gfs", rises_of_others, _PAPER,
-          fails_if="an iterate's GFS sharpness is above an earlier one's by more than rounding",
-          control=controls.SHUFFLED),
-    # The same, after every step, from all starts of figure_arora_flow.
-    Claim("arora-gfs-normalised", "figure_arora_gfs", "GFS sharpness never rises along normalised descent, in the "
-          "valley, on scalar networks and in squared regression with three samples (largest relative rise; stated by "
-          "neither paper)", "<=", 0.0, 1e-12, largest_rise_of("normalised"), "arora_rises",
-          rising_runs_of("normalised"), _PAPER,
-          fails_if="it rises at a step of one run by more than rounding",
-          control=controls.replaced("a rise of a thousandth in each run", largest_rise=0.001)),
-    Claim("arora-gfs-sqrt", "figure_arora_gfs", "GFS sharpness never rises along descent on sqrt(L), in the valley, on "
-          "scalar networks and in squared regression with three samples (largest relative rise; stated by neither "
-          "paper)", "<=", 0.0, 1e-12, largest_rise_of("sqrt"), "arora_rises", rising_runs_of("sqrt"), _PAPER,
-          fails_if="it rises at a step of one run by more than rounding",
-          control=controls.replaced("a rise of a thousandth in each run", largest_rise=0.001)),
-    # As along gradient descent on networks.
-    Claim("arora-network-gfs-monotone", "figure_arora_gfs", "GFS sharpness falls along both descents on a network "
-          "(largest relative rise above any earlier value, beyond the errors of both, where a rise of 2 percent would "
-          "show; stated by neither paper)", "<=", 0.0, 0.0, of_networks(rises_beyond_error), "figure_arora_gfs",
-          network_rises, _PAPER,
-          fails_if="at a checkpoint it is above that of an earlier one by more than both errors",
-          control=controls.BACKWARDS),
-    # What hardly moves cannot rise either: it has to fall by more than any tolerance here.
-    Claim("arora-gfs-falls", "figure_arora_gfs", "GFS sharpness falls along each of these runs (last over first; "
-          "stated by neither paper)", "<=", 0.95, 0.0, largest_share_of_gfs_left, "figure_arora_gfs",
-          each(largest_share_of_gfs_left), _PAPER,
-          fails_if="one run ends above 0.95 of its start",
-          control=controls.BACKWARDS),
+    Claim(
+        id="arora-network-edge", origin=Origin("our number", ARORA), figures={"figure_arora_networks": ""},
+        statement="Both descents bring a network to the edge of stability and keep it there",
+        quantity="mean of 2 over effective learning rate times sharpness, in the second half",
+        measure=mean_inverse_stableness, table="figure_arora_networks", remark=each(mean_inverse_stableness),
+        relation="within", bound=1.0, tolerance=0.05,
+        reason="The mean is 1 but for the curvature along the way and the other directions' part of the step: a "
+               "twentieth for it.",
+        fails_if="the mean of a run is more than a twentieth from 1", control=controls.SMALL_STEPS,
+    ),
+    Claim(
+        id="arora-network-sharpness-falls", origin=Origin("our number", ARORA), figures={"figure_arora_networks": ""},
+        statement="There the sharpness of the loss falls",
+        quantity="rank correlation with the iteration, in the second half",
+        measure=trend_of_sharpness, table="figure_arora_networks", remark=each(trend_of_sharpness), relation="<=",
+        bound=-0.9,
+        reason="The correlation is near -1 where the sharpness falls all the while; what the estimates scatter by "
+               "costs some hundredths.",
+        fails_if="the sharpness of a run does not fall all the while", control=controls.SHARPNESS_BACKWARDS,
+    ),
+    Claim(
+        id="arora-gfs-monotone", origin=Origin("own", ARORA), figures={"figure_arora_gfs": ""},
+        statement="GFS sharpness never rises along the runs shown on a scalar network and in squared regression, both "
+                  "descents",
+        quantity="largest relative rise above any earlier value",
+        measure=of_others(largest_gfs_rise), table="figure_arora_gfs", remark=rises_of_others, relation="<=",
+        bound=0.0, tolerance=1e-12,
+        reason="As along gradient descent on a scalar network: rounding, and no more.",
+        fails_if="an iterate's GFS sharpness is above an earlier one's by more than rounding",
+        control=controls.SHUFFLED,
+    ),
+    Claim(
+        id="arora-gfs-normalised", origin=Origin("own", ARORA), figures={"figure_arora_gfs": ""},
+        statement="GFS sharpness never rises along normalised descent, in the valley, on scalar networks and in "
+                  "squared regression with three samples",
+        quantity="largest relative rise",
+        measure=largest_rise_of("normalised"), table="arora_rises", remark=rising_runs_of("normalised"), relation="<=",
+        bound=0.0, tolerance=1e-12,
+        reason="Rounding, and no more: looked at after every step, from all starts of figure_arora_flow.",
+        fails_if="it rises at a step of one run by more than rounding",
+        control=controls.replaced("a rise of a thousandth in each run", largest_rise=0.001),
+    ),
+    Claim(
+        id="arora-gfs-sqrt", origin=Origin("own", ARORA), figures={"figure_arora_gfs": ""},
+        statement="GFS sharpness never rises along descent on sqrt(L), in the valley, on scalar networks and in "
+                  "squared regression with three samples",
+        quantity="largest relative rise",
+        measure=largest_rise_of("sqrt"), table="arora_rises", remark=rising_runs_of("sqrt"), relation="<=", bound=0.0,
+        tolerance=1e-12,
+        reason="Rounding, and no more: looked at after every step, from all starts of figure_arora_flow.",
+        fails_if="it rises at a step of one run by more than rounding",
+        control=controls.replaced("a rise of a thousandth in each run", largest_rise=0.001),
+    ),
+    Claim(
+        id="arora-network-gfs-monotone", origin=Origin("own", ARORA), figures={"figure_arora_gfs": ""},
+        statement="GFS sharpness falls along both descents on a network",
+        quantity="largest relative rise above any earlier value, beyond the errors of both, where a rise of 2 percent "
+                 "would show",
+        measure=of_networks(rises_beyond_error), table="figure_arora_gfs", remark=network_rises, relation="<=",
+        bound=0.0,
+        reason="As along gradient descent on networks: beyond the errors nothing may rise, and 2 percent have to show.",
+        fails_if="at a checkpoint it is above that of an earlier one by more than both errors",
+        control=controls.BACKWARDS,
+    ),
+    Claim(
+        id="arora-gfs-falls", origin=Origin("own", ARORA), figures={"figure_arora_gfs": ""},
+        statement="GFS sharpness falls along each of these runs",
+        quantity="last GFS sharpness over the first",
+        measure=largest_share_of_gfs_left, table="figure_arora_gfs", remark=each(largest_share_of_gfs_left),
+        relation="<=", bound=0.95,
+        reason="What hardly moves cannot rise either: the GFS sharpness has to fall by more than any tolerance here.",
+        fails_if="one run ends above 0.95 of its start", control=controls.BACKWARDS,
+    ),
 )  # fmt: skip

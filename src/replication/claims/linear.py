@@ -8,11 +8,9 @@ from functools import partial
 import pandas as pd
 
 from replication.claims import controls
-from replication.claims.claim import Claim
+from replication.claims.claim import Claim, percent
 from replication.measures import largest_final_gfs, largest_gfs_rise
-
-PAPER = "craciun2024"
-MAP, MINIMA, CONVERGENCE, GFS = (f"figure_linear_{name}" for name in ("map", "minima", "convergence", "gfs"))
+from replication.papers import CRACIUN, Origin
 
 # A search that has found no more than this much farther out, at ten times the radius or so, has found an end.
 _GROWTH = 1e-3
@@ -168,7 +166,7 @@ def beside_the_flow(table: pd.DataFrame) -> str:
 def rising_runs(table: pd.DataFrame) -> str:
     found = _of_width(table, wide=True)
     rising = [
-        f"{network} {run} by {rise:.1%}"
+        f"{network} {run} by {percent(rise, apart_from=_RISE_TOLERANCE)}"
         for (network, run), rows in found.groupby(["experiment", "run"], sort=False)
         if (rise := largest_gfs_rise(rows)) > _RISE_TOLERANCE
     ]
@@ -189,88 +187,146 @@ def _of_width(table: pd.DataFrame, *, wide: bool) -> pd.DataFrame:
     return table[table["experiment"].str.fullmatch(r"1(-1)*") != wide]
 
 
-# The estimated errors of both values together, which are some 0.2 percent each at most.
 _RISE_TOLERANCE = 5e-3
 
 CLAIMS: tuple[Claim, ...] = (
-    # Five standard errors of 3 percent each, for it is the farthest of ten; of a set of full measure the exponent is 0,
-    # of a point in the plane 2.
-    Claim("linear-map-nonsingular", MAP, "Points at which gradient descent's map is nearly singular are as rare as "
-          "those near a hypersurface: the share with smallest |1 - eta lambda| up to epsilon is proportional to "
-          "epsilon (exponent, the farthest from 1)", "=", 1.0, 0.15, farthest_exponent, "linear_gd_map", paper=PAPER,
-          fails_if="the exponent of a network is more than 0.15 from 1",
-          control=controls.replaced("one layer in the place of several", exponent=0.0)),
-    Claim("linear-map-singular", MAP, "The map is non-singular (sampled points at which its Jacobian is singular to "
-          "rounding)", "=", 0.0, 0.0, singular_points, "linear_gd_map", singular_at_depth_one, PAPER,
-          fails_if="it is singular at one of the points",
-          control=controls.replaced("a map that is singular at each point", singular=lambda table: table["points"])),
-    Claim("linear-map-preimages", MAP, "A point has finitely many preimages: on the scalar network of depth 2 at most "
-          "five, the real roots of a quintic (derived; most counted)", "<=", 5.0, 0.0, most_preimages,
-          "linear_preimages", counted_preimages, PAPER,
-          check="five are looked for, and no more",
-          fails_if="more are counted, or one is not mapped to its target",
-          control=controls.replaced("preimages that miss their targets", error=0.001)),
-    # Both areas are sums over grids: some 1e-3 at the steps of the count.
-    Claim("linear-map-area", MAP, "Those preimages are all: the area mapped to a square, counted by preimages, is "
-          "that counted by the Jacobian's determinant (ratio)", "=", 1.0, 5e-3, area_ratio, "linear_preimages",
-          paper=PAPER,
-          fails_if="a preimage is missed or counted twice on two targets in a hundred",
-          control=controls.scaled("area_ratio", 0.9, "one preimage in ten missed")),
-    Claim("linear-minima-manifold", MINIMA, "The global minimisers are a smooth manifold: at each the ranks of the "
-          "residual's Jacobian and of the Hessian are the codimension, r (d_in + d_out - r) for a smallest width r "
-          "(share of sampled minimisers)", "=", 1.0, 0.0, share_of_predicted_ranks, "linear_minimisers",
-          ranks_of_deficient, PAPER,
-          fails_if="a rank is another at one minimiser",
-          control=controls.replaced("targets of deficient rank among them", full_rank=True, rank=1)),
-    Claim("linear-minima-bounded", MINIMA, "The stable minima are bounded at depth 2, and where all hidden widths are "
-          "the target's rank (largest norm found, in units of a bound derived here)", "<=", 1.0, 0.0,
-          largest_norm_in_bounds, "linear_stable_minima", paper=PAPER,
-          check="the bound is proved",
-          fails_if="a stable minimum lies farther out",
-          control=controls.of_kind("bounded")),
-    # Searches end to some 1e-6 of the norm; without an end it grows with the radius, by a factor of three.
-    Claim("linear-minima-found", MINIMA, "A local search for stable minima finds none farther out with a larger "
-          "radius there (relative growth of the largest norm found)", "<=", 0.0, _GROWTH,
-          partial(largest_growth, kind="bounded"), "linear_stable_minima", paper=PAPER,
-          fails_if="the largest norm found grows by more than a thousandth",
-          control=controls.of_kind("bounded")),
-    # The same, to the same tolerance.
-    Claim("linear-minima-wide", MINIMA, "The stable minima are bounded whatever the widths, as the abstract has it: "
-          "the growth of the norm found on deep networks with neighbouring hidden layers wider than the target's rank",
-          "<=", 0.0, _GROWTH, partial(largest_growth, kind="unbounded"), "linear_stable_minima", wide_networks, PAPER,
-          fails_if="the largest norm found grows by more than a thousandth",
-          control=controls.of_kind("unbounded")),
-    Claim("linear-convergence-none", CONVERGENCE, "If the step size is too big, gradient descent converges to a "
-          "critical point from a null set of starts: past 2 / (the smallest sharpness of a global minimiser) from none "
-          "(largest share of starts)", "=", 0.0, 0.0, largest_share_past_critical, "linear_convergence",
-          none_past_critical, PAPER,
-          fails_if="one start converges",
-          control=controls.scaled("fraction", 2.0, "steps twice as large as they are taken for")),
-    # The steps nearest to the critical one are 1 percent from it.
-    Claim("linear-convergence-critical", CONVERGENCE, "Up to that step size it converges from some starts: the "
-          "share vanishes there (largest step at which one converges, in its units, the farthest from 1)", "=", 1.0,
-          0.02, farthest_last_convergence, "linear_convergence", saddles, PAPER,
-          fails_if="a start converges past 1.02, or none past 0.98",
-          control=controls.scaled("fraction", 2.0, "steps twice as large as they are taken for")),
-    # The search ends when a power mean of the eigenvalues, of power 1,024, falls no longer: to some 1e-6.
-    Claim("linear-critical-step", CONVERGENCE, "The smallest sharpness of a global minimiser on whitened data is "
-          "D s^(2 - 2/D), s the target's largest singular value (derived; relative difference from a search)", "<=",
-          0.0, 1e-5, error_of_critical_step, "linear_convergence", paper=PAPER,
-          fails_if="formula and search differ by more than 1e-5",
-          control=controls.scaled("searched", 1.1, "a search that ends a tenth higher")),
-    # Rounding, as on scalar networks.
-    Claim("linear-gfs-scalar", GFS, "At width one the GFS sharpness never rises, as Kreisler et al. prove (largest "
-          "relative rise above any earlier value, in closed form)", "<=", 0.0, 1e-12, largest_rise_in_closed_form,
-          "linear_gfs", beside_the_flow, PAPER,
-          fails_if="an iterate's GFS sharpness is above an earlier one's by more than rounding",
-          control=controls.RISING_CLOSED_FORM),
-    Claim("linear-gfs-monotone", GFS, "The GFS sharpness never rises by more than the errors of the flows on "
-          "linear networks of width above one either, of which no paper says so (largest relative rise)",
-          "<=", 0.0, _RISE_TOLERANCE, largest_rise, "linear_gfs", rising_runs, PAPER,
-          fails_if="it rises by more than 5e-3 above an earlier value in one run",
-          control=controls.RISING),
-    Claim("linear-gfs-ends-below", GFS, "On linear networks the GFS sharpness ends at most at 2/eta (in its units)",
-          "<=", 1.0, 0.0, largest_final_gfs, "linear_gfs", paper=PAPER,
-          fails_if="one run ends above 2/eta",
-          control=controls.SHARPER),
+    Claim(
+        id="linear-map-nonsingular", origin=Origin("our number", CRACIUN), figures={"figure_linear_map": ""},
+        statement="Points at which gradient descent's map is nearly singular are as rare as those near a "
+                  "hypersurface: the share with smallest |1 - eta lambda| up to epsilon is proportional to epsilon",
+        quantity="exponent, the farthest from 1",
+        measure=farthest_exponent, table="linear_gd_map", relation="within", bound=1.0, tolerance=0.15,
+        reason="Of a set of full measure the exponent is 0, of a point in the plane 2. 0.15 is five standard errors "
+               "of 3 percent each, for it is the farthest of ten.",
+        fails_if="the exponent of a network is more than 0.15 from 1",
+        control=controls.replaced("one layer in the place of several", exponent=0.0),
+    ),
+    Claim(
+        id="linear-map-singular", origin=Origin("stated", CRACIUN), figures={"figure_linear_map": ""},
+        statement="The map is non-singular",
+        quantity="sampled points at which its Jacobian is singular to rounding",
+        measure=singular_points, table="linear_gd_map", remark=singular_at_depth_one, relation="is", bound=0.0,
+        reason="Not one of the points.",
+        fails_if="it is singular at one of the points",
+        control=controls.replaced("a map that is singular at each point", singular=lambda table: table["points"]),
+    ),
+    Claim(
+        id="linear-map-preimages", origin=Origin("derived", CRACIUN), figures={"figure_linear_map": ""},
+        statement="A point has finitely many preimages: on the scalar network of depth 2 at most five, the real roots "
+                  "of a quintic",
+        quantity="most preimages counted",
+        measure=most_preimages, table="linear_preimages", remark=counted_preimages, relation="<=", bound=5.0,
+        reason="A quintic has five real roots at most.",
+        check="five are looked for, and no more",
+        fails_if="more are counted, or one is not mapped to its target",
+        control=controls.replaced("preimages that miss their targets", error=0.001),
+    ),
+    Claim(
+        id="linear-map-area", origin=Origin("derived", CRACIUN), figures={"figure_linear_map": ""},
+        statement="Those preimages are all: the area mapped to a square, counted by preimages, is that counted by the "
+                  "Jacobian's determinant",
+        quantity="ratio of the areas",
+        measure=area_ratio, table="linear_preimages", relation="within", bound=1.0, tolerance=5e-3,
+        reason="Both areas are sums over grids: some 1e-3 at the steps of the count.",
+        fails_if="a preimage is missed or counted twice on two targets in a hundred",
+        control=controls.scaled("area_ratio", 0.9, "one preimage in ten missed"),
+    ),
+    Claim(
+        id="linear-minima-manifold", origin=Origin("derived", CRACIUN), figures={"figure_linear_minima": ""},
+        statement="The global minimisers are a smooth manifold: at each the ranks of the residual's Jacobian and of "
+                  "the Hessian are the codimension, r (d_in + d_out - r) for a smallest width r",
+        quantity="share of sampled minimisers",
+        measure=share_of_predicted_ranks, table="linear_minimisers", remark=ranks_of_deficient, relation="is",
+        bound=1.0,
+        reason="At each of the minimisers.",
+        fails_if="a rank is another at one minimiser",
+        control=controls.replaced("targets of deficient rank among them", full_rank=True, rank=1),
+    ),
+    Claim(
+        id="linear-minima-bounded", origin=Origin("derived", CRACIUN), figures={"figure_linear_minima": ""},
+        statement="The stable minima are bounded at depth 2, and where all hidden widths are the target's rank",
+        quantity="largest norm found, in units of a bound derived here",
+        measure=largest_norm_in_bounds, table="linear_stable_minima", relation="<=", bound=1.0,
+        reason="The bound is derived, and the unit of the norm.",
+        check="the bound is proved",
+        fails_if="a stable minimum lies farther out", control=controls.of_kind("bounded"),
+    ),
+    Claim(
+        id="linear-minima-found", origin=Origin("our number", CRACIUN), figures={"figure_linear_minima": ""},
+        statement="A local search for stable minima finds none farther out with a larger radius there",
+        quantity="relative growth of the largest norm found",
+        measure=partial(largest_growth, kind="bounded"), table="linear_stable_minima", relation="<=", bound=0.0,
+        tolerance=_GROWTH,
+        reason="Searches end to some 1e-6 of the norm; without an end it grows with the radius, by a factor of three.",
+        fails_if="the largest norm found grows by more than a thousandth", control=controls.of_kind("bounded"),
+    ),
+    Claim(
+        id="linear-minima-wide", origin=Origin("our number", CRACIUN), figures={"figure_linear_minima": ""},
+        statement="The stable minima are bounded whatever the widths, as the abstract has it",
+        quantity="relative growth of the largest norm found on deep networks with neighbouring hidden layers wider "
+                 "than the target's rank",
+        measure=partial(largest_growth, kind="unbounded"), table="linear_stable_minima", remark=wide_networks,
+        relation="<=", bound=0.0, tolerance=_GROWTH,
+        reason="As where the widths are the target's rank: searches end to some 1e-6 of the norm.",
+        fails_if="the largest norm found grows by more than a thousandth", control=controls.of_kind("unbounded"),
+    ),
+    Claim(
+        id="linear-convergence-none", origin=Origin("derived", CRACIUN), figures={"figure_linear_convergence": ""},
+        statement="If the step size is too big, gradient descent converges to a critical point from a null set of "
+                  "starts: past 2 / (the smallest sharpness of a global minimiser) from none",
+        quantity="largest share of starts",
+        measure=largest_share_past_critical, table="linear_convergence", remark=none_past_critical, relation="is",
+        bound=0.0,
+        reason="Not one of the starts.",
+        fails_if="one start converges",
+        control=controls.scaled("fraction", 2.0, "steps twice as large as they are taken for"),
+    ),
+    Claim(
+        id="linear-convergence-critical", origin=Origin("derived", CRACIUN), figures={"figure_linear_convergence": ""},
+        statement="Up to that step size it converges from some starts: the share vanishes there",
+        quantity="largest step at which one converges, in its units, the farthest from 1",
+        measure=farthest_last_convergence, table="linear_convergence", remark=saddles, relation="within", bound=1.0,
+        tolerance=0.02,
+        reason="The steps nearest to the critical one are 1 percent from it.",
+        fails_if="a start converges past 1.02, or none past 0.98",
+        control=controls.scaled("fraction", 2.0, "steps twice as large as they are taken for"),
+    ),
+    Claim(
+        id="linear-critical-step", origin=Origin("derived", CRACIUN), figures={"figure_linear_convergence": ""},
+        statement="The smallest sharpness of a global minimiser on whitened data is D s^(2 - 2/D), s the target's "
+                  "largest singular value",
+        quantity="relative difference from a search",
+        measure=error_of_critical_step, table="linear_convergence", relation="<=", bound=0.0, tolerance=1e-5,
+        reason="The search ends when a power mean of the eigenvalues, of power 1,024, falls no longer: to some 1e-6.",
+        fails_if="formula and search differ by more than 1e-5",
+        control=controls.scaled("searched", 1.1, "a search that ends a tenth higher"),
+    ),
+    Claim(
+        id="linear-gfs-scalar", origin=Origin("own", CRACIUN), figures={"figure_linear_gfs": ""},
+        statement="At width one the GFS sharpness never rises, as Kreisler et al. prove",
+        quantity="largest relative rise above any earlier value, in closed form",
+        measure=largest_rise_in_closed_form, table="linear_gfs", remark=beside_the_flow, relation="<=", bound=0.0,
+        tolerance=1e-12,
+        reason="Rounding, as on scalar networks.",
+        fails_if="an iterate's GFS sharpness is above an earlier one's by more than rounding",
+        control=controls.RISING_CLOSED_FORM,
+    ),
+    Claim(
+        id="linear-gfs-monotone", origin=Origin("own", CRACIUN), figures={"figure_linear_gfs": ""},
+        statement="The GFS sharpness never rises by more than the errors of the flows on linear networks of width "
+                  "above one either",
+        quantity="largest relative rise",
+        measure=largest_rise, table="linear_gfs", remark=rising_runs, relation="<=", bound=0.0,
+        tolerance=_RISE_TOLERANCE,
+        reason="The estimated errors of both values together, which are some 0.2 percent each at most.",
+        fails_if="it rises by more than 5e-3 above an earlier value in one run", control=controls.RISING,
+    ),
+    Claim(
+        id="linear-gfs-ends-below", origin=Origin("own", CRACIUN), figures={"figure_linear_gfs": ""},
+        statement="On linear networks the GFS sharpness ends at most at 2/eta",
+        quantity="last GFS sharpness, in units of 2/eta",
+        measure=largest_final_gfs, table="linear_gfs", relation="<=", bound=1.0,
+        reason="2/eta is the statement's own threshold.",
+        fails_if="one run ends above 2/eta", control=controls.SHARPER,
+    ),
 )  # fmt: skip

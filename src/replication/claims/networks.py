@@ -13,7 +13,7 @@ import pandas as pd
 from gfsharp.monotonicity import above_least
 from replication.agreement import NETWORK_END
 from replication.claims import controls
-from replication.claims.claim import Claim, Estimate
+from replication.claims.claim import Claim, Estimate, percent
 from replication.measures import (
     LEAST_SHARE_OF_RISES,
     Floats,
@@ -23,6 +23,7 @@ from replication.measures import (
     share_of_loss_increases,
     smallest_initial_gfs,
 )
+from replication.papers import KREISLER, Origin
 from replication.storage import files
 
 # A run along which smaller rises than this would not show says little of a quantity that never rises.
@@ -57,6 +58,15 @@ def power(run: pd.DataFrame) -> float:
     return float(np.median(found)) if len(found) else math.nan
 
 
+def visible_rise(rise: float) -> str:
+    """Return the smallest rise that would show as a text that tells it from ``LARGEST_UNSEEN_RISE``.
+
+    >>> visible_rise(0.0203), visible_rise(0.1054)
+    ('2.03%', '10.5%')
+    """
+    return percent(rise, apart_from=LARGEST_UNSEEN_RISE)
+
+
 def rises_beyond_error(table: pd.DataFrame) -> list[Estimate]:
     """Largest ``(phi(t) - error(t)) / (phi(s) + error(s)) - 1``, s < t, over the checkpoints of each run.
 
@@ -72,10 +82,11 @@ def _rise_beyond_error(run: pd.DataFrame, name: str) -> Estimate:
     phi, error = _points_at_one_loss(run)
     if len(phi) < 2 or not np.isfinite(phi + error).all():
         return Estimate(math.nan, of=name, why="GFS sharpness or its error is missing")
-    largest, unseen = float(np.max(above_least(phi, error))), power(run)
-    if largest <= 0 and not unseen <= LARGEST_UNSEEN_RISE:
-        return Estimate(math.nan, of=name, why=f"a rise below {unseen:.1%} would not show at half of the checkpoints")
-    return Estimate(largest, of=name)
+    largest, visible = float(np.max(above_least(phi, error))), power(run)
+    if largest <= 0 and not visible <= LARGEST_UNSEEN_RISE:
+        why = f"a rise below {visible_rise(visible)} would not show at half of the checkpoints"
+        return Estimate(math.nan, of=name, why=why, visible=visible)
+    return Estimate(largest, of=name, visible=visible)
 
 
 def final_gfs(table: pd.DataFrame) -> list[Estimate]:
@@ -153,7 +164,9 @@ def rises_and_power(table: pd.DataFrame) -> str:
     parts = []
     for name, run in _named_runs(table):
         visible = smallest_visible_rises(run)
-        seen = f"{np.median(visible):.1%} in the median, {visible.max():.1%} at worst" if len(visible) else "none"
+        seen = "none"
+        if len(visible):
+            seen = f"{visible_rise(np.median(visible))} in the median, {visible_rise(visible.max())} at worst"
         rise = max(largest_gfs_rise(run), 0.0)
         parts.append(f"{name}: rises by {rise:.2g} whatever the errors, smallest rise that would show {seen}")
     return "; ".join(parts)
@@ -215,44 +228,74 @@ def _settings(paths: Sequence[str]) -> dict[tuple[str, str], Mapping[str, Any]]:
 
 
 def _claims(figure: str, prefix: str, networks: str) -> tuple[Claim, ...]:
-    table = f"figure{int(figure):02}"
+    stated, our_number, shown = Origin("stated", KREISLER), Origin("our number", KREISLER), {figure: ""}
     return (
-        # Eigenvalue and integration have an error each, estimated per point; beyond it nothing may rise. Two percent,
-        # which at least half of the checkpoints have to show, is ours: small beside the fall, of tens.
-        Claim(f"{prefix}-gfs-monotone", figure, f"GFS sharpness falls along gradient descent on {networks} (largest "
-              "relative rise above any earlier value at the same loss of the flow, beyond the errors of both, where a "
-              "rise of 2 percent would show)",
-              "<=", 0.0, 0.0, rises_beyond_error, table, rises_and_power,
-              fails_if="at some checkpoint of a network it is above that of an earlier one by more than both errors",
-              control=controls.BACKWARDS, runs=described),
-        Claim(f"{prefix}-starts-above", figure, "GFS sharpness starts above 2/eta (in units of 2/eta)", ">=", 1.0, 0.0,
-              smallest_initial_gfs, table, each(smallest_initial_gfs), check="eta is chosen so",
-              fails_if="the first value of a network is below 2/eta", control=controls.FLATTER),
-        # 'About' and 'hovers' are no numbers in the text; 10 percent is our reading, and what machines may differ by.
-        Claim(f"{prefix}-ends-at-threshold", figure, "GFS sharpness ends at about 2/eta (in units of 2/eta, with its "
-              "error)", "=", 1.0, NETWORK_END, final_gfs, table, each_final_gfs,
-              fails_if="the last value of a network is off by more than a tenth and its error together",
-              control=controls.FLATTER),
-        Claim(f"{prefix}-sharpness-hovers", figure, "The sharpness hovers at 2/eta once there: from when it first "
-              "rises above 2/eta until GFS sharpness is at most that (median, in units of 2/eta)", "=", 1.0, 0.1,
-              hovering, table, each(median_sharpness_at_edge),
-              fails_if="a network's sharpness is more than a tenth off in the median", control=controls.EDGE_HIGH),
-        # No number in the text. Chance would give none; one step in twenty is not to be overlooked in a plot.
-        Claim(f"{prefix}-loss-oscillates", figure, "Once the sharpness has come to 2/eta the training loss is not "
-              "monotone: share of steps that raise it (of a hundred at least)", ">=", LEAST_SHARE_OF_RISES, 0.0,
-              share_of_loss_increases, table, each(share_of_loss_increases),
-              fails_if="a network's loss rises in fewer than one step of twenty, or in fewer than five",
-              control=controls.GRADIENT_FLOW),
-        # A run ends at some ten-thousandth of its first loss; a hundredth is our reading of 'decreasing'.
-        Claim(f"{prefix}-loss-falls", figure, "Over long times the training loss decreases (last over the largest)",
-              "<=", 0.0, 0.01, loss_reduction, table, each(loss_reduction),
-              check="a run ends at the loss that it is told to", fails_if="a run diverges or does not come to its end",
-              control=controls.STUCK),
+        Claim(
+            id=f"{prefix}-gfs-monotone", origin=our_number, figures=shown,
+            statement=f"GFS sharpness falls along gradient descent on {networks}",
+            quantity="largest relative rise above any earlier value at the same loss of the flow, beyond the errors of "
+                     "both, where a rise of 2 percent would show",
+            measure=rises_beyond_error, table=figure, remark=rises_and_power, relation="<=", bound=0.0,
+            reason="Eigenvalue and integration have an error each, estimated per point; beyond it nothing may rise. "
+                   "Two percent, which half of the checkpoints have to show, is ours: small beside the fall, of tens.",
+            fails_if="at some checkpoint of a network it is above that of an earlier one by more than both errors",
+            control=controls.BACKWARDS, runs=described,
+        ),
+        Claim(
+            id=f"{prefix}-starts-above", origin=stated, figures=shown,
+            statement="GFS sharpness starts above 2/eta",
+            quantity="first GFS sharpness, in units of 2/eta",
+            measure=smallest_initial_gfs, table=figure, remark=each(smallest_initial_gfs), relation=">=", bound=1.0,
+            reason="2/eta is the statement's own threshold.",
+            check="eta is chosen so",
+            fails_if="the first value of a network is below 2/eta", control=controls.FLATTER,
+        ),
+        Claim(
+            id=f"{prefix}-ends-at-threshold", origin=our_number, figures=shown,
+            statement="GFS sharpness ends at about 2/eta",
+            quantity="last GFS sharpness with its error, in units of 2/eta",
+            measure=final_gfs, table=figure, remark=each_final_gfs,
+            relation="within", bound=1.0, tolerance=NETWORK_END,
+            reason="'About' is no number in the text; 10 percent is our reading, and what machines may differ by.",
+            fails_if="the last value of a network is off by more than a tenth and its error together",
+            control=controls.FLATTER,
+        ),
+        Claim(
+            id=f"{prefix}-sharpness-hovers", origin=our_number, figures=shown,
+            statement="The sharpness hovers at 2/eta once there: from when it first rises above 2/eta until GFS "
+                      "sharpness is at most that",
+            quantity="median, in units of 2/eta",
+            measure=hovering, table=figure, remark=each(median_sharpness_at_edge),
+            relation="within", bound=1.0, tolerance=0.1,
+            reason="'Hovers' is no number in the text; 10 percent is our reading.",
+            fails_if="a network's sharpness is more than a tenth off in the median", control=controls.EDGE_HIGH,
+        ),
+        Claim(
+            id=f"{prefix}-loss-oscillates", origin=our_number, figures=shown,
+            statement="Once the sharpness has come to 2/eta the training loss is not monotone",
+            quantity="share of steps that raise it, of a hundred at least",
+            measure=share_of_loss_increases, table=figure, remark=each(share_of_loss_increases),
+            relation=">=", bound=LEAST_SHARE_OF_RISES,
+            reason="No number in the text. Chance would give none; one step in twenty is not to be overlooked in a "
+                   "plot.",
+            fails_if="a network's loss rises in fewer than one step of twenty, or in fewer than five",
+            control=controls.GRADIENT_FLOW,
+        ),
+        Claim(
+            id=f"{prefix}-loss-falls", origin=our_number, figures=shown,
+            statement="Over long times the training loss decreases",
+            quantity="last loss over the largest",
+            measure=loss_reduction, table=figure, remark=each(loss_reduction),
+            relation="<=", bound=0.0, tolerance=0.01,
+            reason="A run ends at some ten-thousandth of its first loss; a hundredth is our reading of 'decreasing'.",
+            check="a run ends at the loss that it is told to",
+            fails_if="a run diverges or does not come to its end", control=controls.STUCK,
+        ),
     )  # fmt: skip
 
 
 CLAIMS: tuple[Claim, ...] = (
-    *_claims("6", "network", "a fully connected network with hardtanh, VGG-11 and ResNet-20"),
-    *_claims("12", "activation", "fully connected networks with tanh and ReLU"),
-    *_claims("13", "svhn", "the networks of figure 6 on other data (the paper: SVHN)"),
+    *_claims("figure06", "network", "a fully connected network with hardtanh, VGG-11 and ResNet-20"),
+    *_claims("figure12", "activation", "fully connected networks with tanh and ReLU"),
+    *_claims("figure13", "svhn", "the networks of figure 6 on other data (the paper: SVHN)"),
 )

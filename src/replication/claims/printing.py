@@ -3,42 +3,42 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gfsharp.errors import UserError
-from replication.claims.claim import PAPER, PAPERS
+from replication.claims.networks import visible_rise
+from replication.figure_registry import FIGURES
+from replication.papers import KREISLER, PAPERS
 from replication.storage.files import write_text
 
 Row = Mapping[str, Any]
 
 # Of a page of claims, with their headings.
-_COLUMNS = {
+COLUMNS = {
     "id": "id",
     "figure": "from",
     "statement": "statement",
+    "check": "why it is no claim",
     "expected": "expected",
     "measured": "measured",
     "tolerance": "tolerance",
     "verdict": "verdict",
+    "origin": "kind",
+    "reason": "reason for the bound",
     "fails_if": "fails if",
     "control": "null control",
     "note": "note",
     "source": "table",
 }
 
-_KINDS = {"Theorem": "theorems", "Lemma": "lemmas", "Equation": "equations"}
-_OTHERS = "other text"
+_PARTS = {"Theorem": "theorems", "Lemma": "lemmas", "Equation": "equations"}
+_OTHERS, _OWN = "other text", "of no paper"
 
 BEGIN, END = "<!-- claims:begin -->", "<!-- claims:end -->"
 NETWORKS_BEGIN, NETWORKS_END = "<!-- networks:begin -->", "<!-- networks:end -->"
 TOTALS_BEGIN, TOTALS_END = "<!-- totals:begin -->", "<!-- totals:end -->"
-
-
-# Of a page of checks also why each is one.
-_CHECK_COLUMNS = {**dict([*_COLUMNS.items()][:3]), "check": "why it is no claim", **dict([*_COLUMNS.items()][3:])}
 
 
 def markdown(results: Sequence[Row]) -> str:
@@ -46,11 +46,12 @@ def markdown(results: Sequence[Row]) -> str:
 
     A *check* holds by how the results were chosen or made, and is not counted as a claim.
     """
-    lines = ["# Claims", "", _counted(results), "", *_table(claims_of(results), _COLUMNS)]
+    without_check = {column: heading for column, heading in COLUMNS.items() if column != "check"}
+    lines = ["# Claims", "", _counted(results), "", *_table(claims_of(results), without_check)]
     checks = checks_of(results)
     if checks:
         lines += ["", "## Checks", "", "These hold by how the results were chosen or made. They are not counted above."]
-        lines += ["", _counted(checks, "checks"), "", *_table(checks, _CHECK_COLUMNS)]
+        lines += ["", _counted(checks, "checks"), "", *_table(checks, COLUMNS)]
     shown_networks = networks(results)
     return "\n".join([*lines, *(["", "## Networks", "", shown_networks] if shown_networks else [])]) + "\n"
 
@@ -89,7 +90,7 @@ def networks(results: Iterable[Row]) -> str:
 def _network(run: Mapping[str, Any]) -> str:
     known = [run["architecture"], run["activation"], run["channels"] and f"{run['channels']} channels"]
     described = ", ".join(str(part).replace("_", " ") for part in known if part)
-    visible = [f"{run[key]:.1%}" if run[key] is not None else "-" for key in ("visible", "visible_worst")]
+    visible = [visible_rise(run[key]) if run[key] is not None else "-" for key in ("visible", "visible_worst")]
     cells = [
         f"{run['network']}{f' ({described})' if described else ''}",
         " ".join(str(part) for part in (run["images"] and f"{run['images']:,}", run["data"]) if part) or "-",
@@ -129,7 +130,7 @@ def aligned(results: Sequence[Row]) -> str:
         lines.insert(1 + len(claims_of(ordered)), "checks, which hold by how the results were chosen or made:")
     for row in ordered:
         if row["verdict"] != "holds":
-            lines += ["", f"{row['id']} ({row['figure']}): {row['verdict']}", f"    {row['statement']}"]
+            lines += ["", f"{row['id']} ({row['figure']}): {row['verdict']}", f"    {stated(row)}"]
             lines += [f"    {row['note']}"] if row["note"] else []
             lines += [f"    measured in {source(row)}"] if row["source"] else []
     counted = [_counted(results), *([_counted(checks, "checks")] if (checks := checks_of(results)) else [])]
@@ -160,8 +161,33 @@ def source(row: Row) -> str:
     return str(paths[0]) if paths else ""
 
 
+def stated(row: Row) -> str:
+    """Return what a claim says, with what is measured of it."""
+    return row["statement"] + (f" ({row['quantity']})" if row["quantity"] else "")
+
+
+def control(row: Row) -> str:
+    """Return what a claim gives on its null control.
+
+    >>> control({"control": {"words": "a shuffled loss", "verdict": "fails", "measured": 0.34567}})
+    'with a shuffled loss: fails, 0.346'
+    """
+    if not row["control"]:
+        return ""
+    value, said = row["control"]["measured"], f"with {row['control']['words']}: {row['control']['verdict']}"
+    # Counts are whole; infinity is a word in JSON.
+    whole = isinstance(value, float) and value.is_integer()
+    return said if value is None else f"{said}, {f'{value:.0f}' if whole else cell(value, 3)}"
+
+
 # Columns that are shown otherwise than they are.
-_SHOWN = {"measured": measured, "source": source}
+_SHOWN: Mapping[str, Callable[[Row], str]] = {
+    "statement": stated,
+    "measured": measured,
+    "origin": lambda row: row["origin"]["kind"],
+    "control": control,
+    "source": source,
+}
 
 
 def shown(row: Row, column: str) -> str:
@@ -173,7 +199,7 @@ def expected(row: Row) -> str:
     """Return the relation that a claim asks for, its tolerance included; empty where nothing measures it."""
     if row["expected"] is None:
         return ""
-    sign = {"<": "+", ">": "-", "=": "±"}[row["expected"][0]]
+    sign = {"<=": "+", ">=": "-"}.get(row["relation"], "±")
     return row["expected"] + (f" {sign} {cell(row['tolerance'])}" if row["tolerance"] else "")
 
 
@@ -202,21 +228,18 @@ def _summed(name: str, parts: Sequence[Sequence[Row]]) -> str:
 
 
 def group(row: Row) -> str:
-    """Return what a claim is counted with: its figure, or the kind of statement that it is; of other papers those."""
-    if row["paper"] != PAPER:
-        return PAPERS[row["paper"]]
-    number = re.match(r"\d+", row["figure"])
-    if number:
-        return f"figure {number[0]}"
-    kind = row["figure"].split(" ")[0]
-    return _KINDS.get(kind, _OTHERS)
+    """Return what a claim is counted with: its figure, or the part of the paper; of other papers those."""
+    if row["paper"] != KREISLER:
+        return PAPERS[row["paper"]] if row["paper"] else _OWN
+    if row["figures"]:
+        return FIGURES[next(iter(row["figures"]))].label.lower()
+    return _PARTS.get(row["origin"]["part"], _OTHERS)
 
 
-def _place(name: str) -> tuple[int, int]:
+def _place(name: str) -> int:
     """Figures in their order, then the other groups and papers in theirs."""
-    if name.startswith("figure "):
-        return 0, int(name.removeprefix("figure "))
-    return 1, [*_KINDS.values(), _OTHERS, *PAPERS.values()].index(name)
+    figures = [figure.label.lower() for figure in FIGURES.values()]
+    return [*figures, *_PARTS.values(), _OTHERS, *PAPERS.values(), _OWN].index(name)
 
 
 def between(page: str, begin: str, end: str, text: str) -> str:
@@ -266,14 +289,8 @@ def _scale(results: Sequence[Row]) -> str:
 
 def _item(row: Row) -> str:
     """A claim that does not hold, in one item of a list."""
-    judged = row["measured"] is not None and row["verdict"] != "not attempted"
-    number = f"{measured(row)}, expected {expected(row)}" if judged else _reason(row)
+    number = row["undecided"] or f"{measured(row)}, expected {expected(row)}"
     return f"- {_scale([row])}, {group(row)}: `{row['id']}` {row['verdict']}: {number}"
-
-
-def _reason(row: Row) -> str:
-    """Why a claim is not judged: its note's first part; the rest is for the page of claims."""
-    return str(row["note"]).partition(";")[0]
 
 
 def _count(results: Iterable[Row]) -> dict[str, int]:

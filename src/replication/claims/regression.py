@@ -14,6 +14,7 @@ from replication.measures import (
     largest_gfs_rise,
     smallest_initial_gfs,
 )
+from replication.papers import KREISLER, Origin
 from replication.studies.regression import eight, normalised_changes
 
 
@@ -111,60 +112,100 @@ def _complete(runs: pd.DataFrame) -> bool:
 
 
 CLAIMS: tuple[Claim, ...] = (
-    # Squared regression. The paper's own bound on the normalised change is lost; 1e-4, of the whole rise, is ours.
-    Claim("regression-gfs-monotone", "5a", "GFS sharpness falls along gradient descent in squared regression (largest "
-          "relative rise above any earlier value)", "<=", 0.0, 1e-4, largest_gfs_rise, "figure05",
-          fails_if="it rises by more than 1e-4 above an earlier value",
-          control=controls.SHUFFLED),
-    # 'Constant' is no number in the text. With a constant rate of fall it would be down by 0.003 at the crossing.
-    Claim("regression-gfs-flat-first", "5a", "GFS sharpness is constant until the sharpness crosses 2/eta (largest "
-          "relative change)", "<=", 0.0, 0.002, gfs_change_before_crossing, "figure05",
-          fails_if="it changes by more than 2 in a thousand before the sharpness is there",
-          control=controls.FALLS_AT_ONCE),
-    Claim("regression-starts-above", "5a", "GFS sharpness starts above 2/eta (in units of 2/eta)", ">=", 1.0, 0.0,
-          smallest_initial_gfs, "figure05",
-          check="eta is chosen so",
-          fails_if="it starts below",
-          control=controls.SMALL_STEPS),
-    # 'Approximately' is no number in the text; 2 percent is a fifth of the fall.
-    Claim("regression-ends-at-threshold", "5a", "GFS sharpness converges to about 2/eta (in units of 2/eta)", "=", 1.0,
-          0.02, farthest_final_gfs, "figure05",
-          fails_if="it ends more than 2 percent from 2/eta",
-          control=controls.ENDS_HIGH),
-    # The same 2 percent.
-    Claim("regression-eight-runs", "5b", "The first eight runs behave alike: those that start above 2/eta end at about "
-          "it (farthest, in units of 2/eta)", "=", 1.0, 0.02, farthest_final_of_eight, "regression_runs", eight_runs,
-          fails_if="one of them ends more than 2 percent from 2/eta",
-          control=controls.ENDS_HIGH),
-    # The paper shows eight; of all runs it says nothing of their ends.
-    Claim("regression-all-end", "5b (beyond the paper)", "So do all runs, and not eight alone: those that start above "
-          "2/eta end at about it (farthest, in units of 2/eta)", "=", 1.0, 0.02, farthest_final_of_all,
-          "regression_runs", ends,
-          fails_if="one run of all ends more than 2 percent from 2/eta",
-          control=controls.ENDS_HIGH),
-    # As for one run.
-    Claim("regression-eight-monotone", "5b", "GFS sharpness falls along each of the eight runs (largest relative rise "
-          "above any earlier value)", "<=", 0.0, 1e-4, largest_rise_of_eight, "regression_runs",
-          fails_if="it rises by more than 1e-4 above an earlier value in one of them",
-          control=controls.BACKWARDS),
-    # The paper gives the share of negative changes over all its runs; the number is lost, 'most' is ours to read.
-    Claim("regression-decreases", "5c", "Over all runs most changes of GFS sharpness from one iterate to the next are "
-          "negative (share)", ">=", 0.9, 0.0, share_of_negative_changes, "regression_runs", all_runs,
-          fails_if="more than one change in ten is a rise",
-          control=controls.SPREAD_CHANGES),
-    # The paper's bound is lost as well; a hundred thousandth a step is ours.
-    Claim("regression-all-runs", "5c", "Over all runs the normalised change is below a small number (largest)", "<=",
-          0.0, 1e-5, largest_change, "regression_runs",
-          fails_if="one change of all is a rise of more than 1e-5",
-          control=controls.SPREAD_CHANGES),
-    Claim("regression-rises-early", "5c", "Positive changes come early (last of them, as a share of its run)",
-          "<=", 0.25, 0.0, latest_rise, "regression_runs", rises,
-          fails_if="one run rises after a quarter of its steps",
-          control=controls.SPREAD_CHANGES),
-    # Beyond the paper. From small weights phi first rises by 3.1e-4, a share of some 1/150 of its fall: so 1e-3 here.
-    Claim("regression-scales", "5d (beyond the paper)", "From lazy to rich initialisation GFS sharpness falls along "
-          "gradient descent (largest relative rise above any earlier value)", "<=", 0.0, 1e-3, largest_rise_of_scales,
-          "regression_scales", by_scale,
-          fails_if="it rises by more than 1e-3 above an earlier value",
-          control=controls.BACKWARDS),
+    Claim(
+        id="regression-gfs-monotone", origin=Origin("our number", KREISLER), figures={"figure05": "a"},
+        statement="GFS sharpness falls along gradient descent in squared regression",
+        quantity="largest relative rise above any earlier value",
+        measure=largest_gfs_rise, table="figure05", relation="<=", bound=0.0, tolerance=1e-4,
+        reason="The paper's own bound on the normalised change is lost; 1e-4, of the whole rise, is ours.",
+        fails_if="it rises by more than 1e-4 above an earlier value", control=controls.SHUFFLED,
+    ),
+    Claim(
+        id="regression-gfs-flat-first", origin=Origin("our number", KREISLER), figures={"figure05": "a"},
+        statement="GFS sharpness is constant until the sharpness crosses 2/eta",
+        quantity="largest relative change",
+        measure=gfs_change_before_crossing, table="figure05", relation="<=", bound=0.0, tolerance=0.002,
+        reason="'Constant' is no number in the text. With a constant rate of fall it would be down by 0.003 at the "
+               "crossing.",
+        fails_if="it changes by more than 2 in a thousand before the sharpness is there",
+        control=controls.FALLS_AT_ONCE,
+    ),
+    Claim(
+        id="regression-starts-above", origin=Origin("stated", KREISLER), figures={"figure05": "a"},
+        statement="GFS sharpness starts above 2/eta",
+        quantity="first GFS sharpness, in units of 2/eta",
+        measure=smallest_initial_gfs, table="figure05", relation=">=", bound=1.0,
+        reason="2/eta is the statement's own threshold.",
+        check="eta is chosen so",
+        fails_if="it starts below", control=controls.SMALL_STEPS,
+    ),
+    Claim(
+        id="regression-ends-at-threshold", origin=Origin("our number", KREISLER), figures={"figure05": "a"},
+        statement="GFS sharpness converges to about 2/eta",
+        quantity="last GFS sharpness, in units of 2/eta",
+        measure=farthest_final_gfs, table="figure05", relation="within", bound=1.0, tolerance=0.02,
+        reason="'Approximately' is no number in the text; 2 percent is a fifth of the fall.",
+        fails_if="it ends more than 2 percent from 2/eta", control=controls.ENDS_HIGH,
+    ),
+    Claim(
+        id="regression-eight-runs", origin=Origin("our number", KREISLER), figures={"figure05": "b"},
+        statement="The first eight runs behave alike: those that start above 2/eta end at about it",
+        quantity="last GFS sharpness, the farthest from 1, in units of 2/eta",
+        measure=farthest_final_of_eight, table="regression_runs", remark=eight_runs, relation="within", bound=1.0,
+        tolerance=0.02,
+        reason="The same 2 percent as for the single run.",
+        fails_if="one of them ends more than 2 percent from 2/eta", control=controls.ENDS_HIGH,
+    ),
+    Claim(
+        id="regression-all-end", origin=Origin("own", KREISLER), figures={"figure05": "b"},
+        statement="So do all runs, and not eight alone: those that start above 2/eta end at about it",
+        quantity="last GFS sharpness, the farthest from 1, in units of 2/eta",
+        measure=farthest_final_of_all, table="regression_runs", remark=ends, relation="within", bound=1.0,
+        tolerance=0.02,
+        reason="The same 2 percent as for the single run. The paper shows eight runs and says nothing of the ends of "
+               "all.",
+        fails_if="one run of all ends more than 2 percent from 2/eta", control=controls.ENDS_HIGH,
+    ),
+    Claim(
+        id="regression-eight-monotone", origin=Origin("our number", KREISLER), figures={"figure05": "b"},
+        statement="GFS sharpness falls along each of the eight runs",
+        quantity="largest relative rise above any earlier value",
+        measure=largest_rise_of_eight, table="regression_runs", relation="<=", bound=0.0, tolerance=1e-4,
+        reason="The same 1e-4 as for one run.",
+        fails_if="it rises by more than 1e-4 above an earlier value in one of them", control=controls.BACKWARDS,
+    ),
+    Claim(
+        id="regression-decreases", origin=Origin("our number", KREISLER), figures={"figure05": "c"},
+        statement="Over all runs most changes of GFS sharpness from one iterate to the next are negative",
+        quantity="share of negative changes",
+        measure=share_of_negative_changes, table="regression_runs", remark=all_runs, relation=">=", bound=0.9,
+        reason="The paper gives the share of negative changes over all its runs; the number is lost, 'most' is ours "
+               "to read.",
+        fails_if="more than one change in ten is a rise", control=controls.SPREAD_CHANGES,
+    ),
+    Claim(
+        id="regression-all-runs", origin=Origin("our number", KREISLER), figures={"figure05": "c"},
+        statement="Over all runs the normalised change is below a small number",
+        quantity="largest normalised change",
+        measure=largest_change, table="regression_runs", relation="<=", bound=0.0, tolerance=1e-5,
+        reason="The paper's bound is lost; a hundred thousandth a step is ours.",
+        fails_if="one change of all is a rise of more than 1e-5", control=controls.SPREAD_CHANGES,
+    ),
+    Claim(
+        id="regression-rises-early", origin=Origin("our number", KREISLER), figures={"figure05": "c"},
+        statement="Positive changes come early",
+        quantity="last positive change, as a share of its run",
+        measure=latest_rise, table="regression_runs", remark=rises, relation="<=", bound=0.25,
+        reason="'Early' is no number in the text: the first quarter of a run is our reading.",
+        fails_if="one run rises after a quarter of its steps", control=controls.SPREAD_CHANGES,
+    ),
+    Claim(
+        id="regression-scales", origin=Origin("own", KREISLER), figures={"figure05": "d"},
+        statement="From lazy to rich initialisation GFS sharpness falls along gradient descent",
+        quantity="largest relative rise above any earlier value",
+        measure=largest_rise_of_scales, table="regression_scales", remark=by_scale, relation="<=", bound=0.0,
+        tolerance=1e-3,
+        reason="From small weights phi first rises by 3.1e-4, a share of some 1/150 of its fall: so 1e-3 here.",
+        fails_if="it rises by more than 1e-3 above an earlier value", control=controls.BACKWARDS,
+    ),
 )  # fmt: skip

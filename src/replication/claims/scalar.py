@@ -28,6 +28,7 @@ from replication.measures import (
     smallest_initial_gfs,
     worst_run,
 )
+from replication.papers import KREISLER, Origin
 from replication.studies.scalar import theorems
 from replication.studies.scalar.bifurcation import above_threshold, root_mean_square, zhu_drive, zhu_period_at_most_two
 
@@ -314,8 +315,8 @@ def chaotic_iterates(iterates: pd.DataFrame) -> str:
     )
 
 
-def examination(name: str, examined: pd.DataFrame) -> str:
-    rows = examined[examined["statement"] == name]
+def examination(statement: theorems.Statement, examined: pd.DataFrame) -> str:
+    rows = examined[examined["statement"] == statement.id]
     if not len(rows):
         return "the tables are older than this statement: snakemake --forcerun theorems -- claims"
     failing = rows[rows["outside_violations"] > 0]
@@ -327,36 +328,26 @@ def examination(name: str, examined: pd.DataFrame) -> str:
     )
     return (
         f"{rows['points'].sum()} points, depths {rows['depth'].min()} to {rows['depth'].max()}; tightest margin "
-        f"{rows['margin'].min():.2g}. With {_otherwise(rows['dropped'].iloc[0])} {found}"
+        f"{rows['margin'].min():.2g}. With {statement.otherwise} {found}"
     )
 
 
 def _examined(statement: theorems.Statement) -> Claim:
-    source = statement.id.split("-", 1)[0].capitalize() + " " + statement.id.split("-")[1]
-    by = f" by more than {statement.tolerance:g}" if statement.tolerance else ""
+    within = f" by more than {statement.tolerance:g}" if statement.tolerance else ""
     return Claim(
-        statement.id,
-        source,
-        f"{statement.text} (violations)",
-        "=",
-        0.0,
-        0.0,
-        lambda table: violations(statement.id, table),
-        "theorems",
-        lambda table: examination(statement.id, table),
-        fails_if=f"one sampled point violates it{by}",
-        control=controls.replaced(_otherwise(statement.dropped), violations=_outside),
+        id=statement.id,
+        origin=statement.origin,
+        statement=statement.text,
+        quantity="violations",
+        measure=lambda table: violations(statement.id, table),
+        table="theorems",
+        remark=lambda table: examination(statement, table),
+        relation="is",
+        bound=0.0,
+        reason=f"A statement has to hold at every point{' but for rounding' if within else ''}.",
+        fails_if=f"one sampled point violates it{within}",
+        control=controls.replaced(statement.otherwise, violations=lambda examined: examined["outside_violations"]),
     )
-
-
-def _outside(examined: pd.DataFrame) -> pd.Series:
-    return examined["outside_violations"]
-
-
-def _otherwise(dropped: str) -> str:
-    """What is otherwise at the points outside; where no assumption can be dropped, the formula is altered."""
-    altered = dropped.removeprefix("nothing; ")
-    return f"'{dropped}' dropped" if altered == dropped else f"the formula altered ({altered})"
 
 
 def _rising(plane: pd.DataFrame) -> pd.DataFrame:
@@ -402,198 +393,331 @@ def _of_each_run(iterates: pd.DataFrame, said: Callable[[pd.DataFrame], str]) ->
 
 
 CLAIMS: tuple[Claim, ...] = (
-    # Figures 2a, 2b and 8. Rounding of phi is some 1e-15; 1e-12 leaves room and no more.
-    Claim("scalar-gfs-monotone", "2b", "GFS sharpness never rises along gradient descent on a scalar network (largest "
-          "relative rise above any earlier value)", "<=", 0.0, 1e-12, largest_gfs_rise, "figure02",
-          fails_if="an iterate's GFS sharpness is above an earlier one's by more than rounding",
-          control=controls.SHUFFLED),
-    Claim("scalar-starts-above", "2b", "GFS sharpness starts above 2/eta (in units of 2/eta)", ">=", 1.0, 0.0,
-          smallest_initial_gfs, "figure02",
-          check="eta is chosen so",
-          fails_if="it starts below",
-          control=controls.SMALL_STEPS),
-    Claim("scalar-ends-below", "2b", "The GFS sharpness ends below 2/eta (in units of 2/eta)", "<=", 1.0, 0.0,
-          largest_final_gfs, "figure02",
-          fails_if="it ends above 2/eta",
-          control=controls.SHARPER),
-    # 'Just below' is not a number in the paper's text; 5 percent is our reading of it.
-    Claim("scalar-ends-close", "2b, 8", "The GFS sharpness ends close to 2/eta (in units of 2/eta)", "=", 1.0, 0.05,
-          farthest_final_gfs, "figure02",
-          fails_if="it ends more than 5 percent from 2/eta",
-          control=controls.SMALL_STEPS),
-    # As for networks.
-    Claim("scalar-loss-oscillates", "2a", "Once the sharpness has come to 2/eta the loss is not monotone: share of "
-          "steps that raise it", ">=", LEAST_SHARE_OF_RISES, 0.0, share_of_loss_increases, "figure02",
-          fails_if="the loss rises in fewer than one step of twenty",
-          control=controls.GRADIENT_FLOW),
-    # The loss falls by what the experiment's stopping loss asks for; a millionth is our reading of 'to zero'.
-    Claim("scalar-loss-converges", "2a", "The loss goes to zero all the same (last loss over the largest)", "<=", 0.0,
-          1e-6, loss_reduction, "figure02",
-          check="a run ends at the loss that it is told to",
-          fails_if="the run diverges or does not come to its end",
-          control=controls.STUCK),
-    # 'Oscillates around' is no number in the text. On scalar networks the sharpness is above and below 2/eta by turns,
-    # so that no value by itself has to be near it (the remark): nine steps in ten are to change sides, and the mean of
-    # two to be within a tenth, half of the time.
-    Claim("scalar-sharpness-alternates", "2b", "At the edge of stability, from when the sharpness first rises above "
-          "2/eta until GFS sharpness is at most that, the sharpness oscillates around 2/eta: share of steps that "
-          "change sides", ">=", 0.9, 0.0, share_of_alternations, "figure02", single_sharpnesses,
-          fails_if="one step in ten stays on its side of 2/eta",
-          control=controls.EIGENVALUE),
-    Claim("scalar-sharpness-hovers", "2b", "What it oscillates around there is 2/eta (median of the mean of two "
-          "consecutive iterates, in units of 2/eta)", "=", 1.0, 0.1, sharpness_over_two_steps, "figure02",
-          fails_if="the median is more than a tenth off",
-          control=controls.EIGENVALUE),
-    # A straight line in the logarithm but for the first steps, in which signs still change: a thousandth for those.
-    # Powers of the iteration and exponentials of its powers are further from a line.
-    Claim("scalar-loss-exponential", "2a (Section 3.6)", "Once GFS sharpness is below 2/eta the loss decays "
-          "exponentially (correlation of its logarithm with the iteration)", "=", -1.0, 0.001, correlation_of_decay,
-          "figure02",
-          fails_if="the logarithm of the loss is no straight line",
-          control=controls.POWER_LAW),
-    # Figure 8 shows the sharpness itself; 5 percent as above.
-    Claim("final-sharpness-below", "8", "The sharpness converges to below 2/eta (last, in units of 2/eta)", "<=", 1.0,
-          0.0, largest_final_sharpness, "figure02",
-          fails_if="it ends above 2/eta",
-          control=controls.EIGENVALUE),
-    Claim("final-sharpness-close", "8", "The sharpness converges to close to 2/eta (last, in units of 2/eta)", "=", 1.0,
-          0.05, farthest_final_sharpness, "figure02",
-          fails_if="it ends more than 5 percent from 2/eta",
-          control=controls.EIGENVALUE),
-    # At loss L the two differ by O(sqrt(L)), 1e-4 times a constant at the stopping loss.
-    Claim("sharpness-equals-gfs", "1 (Section 1)", "Sharpness and GFS sharpness agree where gradient descent has "
-          "converged (relative difference)", "<=", 0.0, 1e-3, final_gap_of_sharpnesses, "figure02",
-          fails_if="the two differ by more than a thousandth at the end",
-          control=controls.SHARPER),
-    # Figure 1. The same rounding.
-    Claim("scalar-plane", "1", "In the plane (D = 2) the gradient flow solutions of the iterates slide along the curve "
-          "of minima towards lower sharpness (largest relative rise)", "<=", 0.0, 1e-12, largest_gfs_rise, "figure01",
-          fails_if="an iterate's GFS sharpness is above an earlier one's by more than rounding",
-          control=controls.SHUFFLED),
-    # Figure 2c.
-    Claim("invariant-set-sufficient", "2c", "Starting in the positive invariant set, GFS sharpness never rises (starts "
-          "in the set where it does)", "=", 0.0, 0.0, rising_starts_in_set, "plane", starts_in_set,
-          fails_if="it rises at a step from one start in the set",
-          control=controls.replaced("a rise in each run", rises=1)),
-    # 'A large part' is no number in the text; a third is our reading. It depends on how far up the plane goes.
-    Claim("invariant-set-large", "2c", "The set covers a large part of the starts from which GFS sharpness falls "
-          "monotonically to convergence (share)", ">=", 1 / 3, 0.0, share_of_monotone_starts_in_set, "plane",
-          fails_if="less than a third of these starts are in the set",
-          control=controls.ONE_START),
-    # 'Tends to' and 'the first few' are no numbers in the text; 95 percent and ten, of some hundred steps, are our
-    # reading.
-    Claim("nonmonotone-early", "2c", "Where GFS sharpness is not monotone and the run converges, it tends to rise in "
-          "the first few iterations only (share of these runs that rise in the first ten alone)", ">=", 0.95, 0.0,
-          share_of_early_rises, "plane", rising_starts,
-          fails_if="more than one in twenty of these runs rises after step 10",
-          control=controls.scaled("last_rise", 10, "rises at ten times the step")),
-    Claim("nonmonotone-enters-set", "2c", "Where GFS sharpness is not monotone and the run converges, gradient "
-          "descent enters the set and GFS sharpness rises no more (share of these runs)", ">=", 0.95, 0.0,
-          share_that_enters_set, "plane",
-          fails_if="more than one in twenty of these runs rises after it entered, or never enters",
-          control=controls.replaced("runs that never enter the set", first_in_set=-1)),
-    # Figure 3. 'Near 1', 'close' and 'well below' are no numbers in the text: 0.3, 5 and 20 percent are our reading.
-    Claim("final-sharpness-near", "3", "Starts with GFS sharpness above 2/eta and product within 0.3 of 1 end close to "
-          "2/eta (least final sharpness, in units of 2/eta)", ">=", 0.95, 0.0, least_final_from_small_loss, "plane",
-          fails_if="one of these starts diverges or ends below 0.95",
-          control=controls.scaled("final_gfs", 0.5, "final sharpnesses half as large")),
-    Claim("final-sharpness-far", "3", "Starts with GFS sharpness above 2/eta and a loss above 2 end well below it "
-          "(median final sharpness of those that converge, in units of 2/eta)", "<=", 0.8, 0.0,
-          median_final_from_large_loss, "plane",
-          fails_if="the median is above 0.8",
-          control=controls.scaled("final_gfs", 2.0, "final sharpnesses twice as large")),
-    # Appendix B.1. A run is taken for converged at a loss of 1e-12, which chaotic iterates may happen upon: one in a
-    # thousand is left for those.
-    Claim("no-convergence-above", "Appendix B.1", "Gradient descent does not converge to a minimum with sharpness "
-          "above 2/eta (share of the converging runs that end at most there)", "=", 1.0, 1e-3, share_converged_below,
-          "plane",
-          fails_if="more than one converging run in a thousand ends above 2/eta",
-          control=controls.scaled("final_gfs", 2.0, "final sharpnesses twice as large")),
-    # Figure 4. The products spread over about 1.5; 'very nearly' is read as a few hundredths, for 19 iterates in 20.
-    Claim("bifurcation", "4", "Above 2/eta the products along gradient descent nearly coincide with GPGD's periodic "
-          "points (95 percent quantile of the distance)", "<=", 0.05, 0.0, distance_to_gpgd, "figure04_gpgd",
-          distance_of_shuffled,
-          fails_if="one iterate in twenty is farther than 0.05 from the periodic points",
-          control=controls.OTHER_ORBITS),
-    # 'Very close' is no number in the text; a tenth, of products that spread over about 1.5, is our reading.
-    Claim("bifurcation-ends-at-minimum", "4 (Section 3.6)", "Where GFS sharpness reaches 2/eta gradient descent is "
-          "very close to the minimum, GPGD's point of period 1 (distance of the product from 1)", "<=", 0.0, 0.1,
-          distance_from_minimum_at_crossing, "figure04_gpgd",
-          fails_if="the product is more than a tenth from 1",
-          control=controls.FARTHEST_PRODUCT),
-    # Figure 7 (derived: see replication.studies.scalar.stable_set).
-    Claim("stable-set-disjoint", "7", "At depth 3 the points of Damian et al.'s stable set other than minima have "
-          "products apart from 1 (largest product)", "<=", 0.5, 1e-12, largest_stable_product, "stable_set",
-          stable_products,
-          fails_if="a point of the set has a product above 1/2 and is no minimum",
-          control=controls.replaced("points of the set at every product", points=3)),
-    Claim("stable-set-apart", "7", "At depth 3, beyond a product of 0.6, the gradient stays far from orthogonal to the "
-          "top eigenvector (least cosine)", ">=", 0.5, 0.0, least_cosine_beyond, "stable_set",
-          fails_if="the cosine is below 1/2 somewhere",
-          control=controls.replaced("orthogonal gradients", least_cosine=0.0)),
-    # Figure 9. Its start is chosen for this (scalar.start): the claims say that there is one. The grid of the plane
-    # leaves the loss some hundredths off.
-    Claim("high-loss-crossing", "9", "A start whose loss is about 5.1 when GFS sharpness crosses 2/eta (loss there)",
-          "=", 5.1, 0.1, crossing_loss, "figure09",
-          check="the start is chosen by this",
-          fails_if="the run crosses elsewhere",
-          control=controls.scaled("loss", 0.01, "a hundredth of the loss")),
-    Claim("high-loss-ends-far", "9", "That start ends far below 2/eta (final GFS sharpness, in units of 2/eta)", "<=",
-          0.7, 0.0, largest_final_gfs, "figure09",
-          check="the start is chosen by this",
-          fails_if="it ends above 0.7",
-          control=controls.ENDS_NEAR),
-    Claim("high-loss-monotone", "9", "From that start GFS sharpness never rises (largest relative rise)", "<=", 0.0,
-          1e-12, largest_gfs_rise, "figure09",
-          check="the start is chosen among those from which it is so",
-          fails_if="an iterate's GFS sharpness is above an earlier one's by more than rounding",
-          control=controls.SHUFFLED),
-    # Figure 10, on each of its trajectories: the worst one counts. 'Close' and 'does not approximate well' are no
-    # numbers in the text: a fifth of the error, in what two steps lead to, is our reading, and for the distance in the
-    # picture the one of figure 4, a few hundredths for 19 iterates in 20; for the medians, that it is smaller at all.
-    Claim("gpgd-predicts", "10", "Two steps of GPGD lead where two steps of gradient descent do, those of the "
-          "approximation of Zhu et al. do not (ratio of the root mean square errors above 2/eta)", "<=", 0.2, 0.0,
-          ratio_of_two_step_errors, "figure10_gpgd", two_step_errors,
-          fails_if="the error of GPGD is more than a fifth of the other on one trajectory",
-          control=controls.EXCHANGED),
-    Claim("gpgd-beats-approximation", "10", "Above 2/eta the trajectory is nearer to GPGD's periodic points than to "
-          "those of Zhu et al.'s approximation (ratio of the median distances)", "<=", 1.0, 0.0, ratio_of_distances,
-          "figure10_gpgd", distances,
-          fails_if="GPGD's points are farther on one trajectory",
-          control=controls.EXCHANGED),
-    Claim("gpgd-close", "10b", "Above 2/eta GPGD closely approximates the products along gradient descent (95 percent "
-          "quantile of the distance)", "<=", 0.05, 0.0, largest_distance_to_gpgd, "figure10_gpgd", far_distances,
-          fails_if="one iterate in twenty is farther than 0.05 on one trajectory",
-          control=controls.EXCHANGED),
-    Claim("approximation-far", "10a", "The diagram of Zhu et al.'s approximation does not approximate them well (95 "
-          "percent quantile of the distance)", ">=", 0.05, 0.0, least_distance_to_approximation, "figure10_gpgd",
-          far_distances,
-          fails_if="19 iterates in 20 are nearer than 0.05 on one trajectory",
-          control=controls.EXCHANGED),
-    Claim("approximation-bifurcates", "10a", "The approximate dynamics become periodic at some GFS sharpness and "
-          "chaotic at other (iterates of each kind above 2/eta, the fewer)", ">=", 1.0, 0.0,
-          least_of_periodic_and_chaotic, "figure10_gpgd", kinds_of_orbits,
-          fails_if="it is periodic at all iterates of one trajectory, or at none",
-          control=controls.replaced("a period of 2 everywhere", zhu_period=2, zhu_chaotic=False)),
-    # 'Valid' is no number in the text. Where its error is that of a constant, the mean, an approximation says nothing
-    # of the product any more. Its period, in steps of gradient descent, is 2 up to 8 a kappa = 1 (see ZhuTwoSteps). At
-    # the larger step twenty iterates extend over 0.4 there; the tolerance is a little more than half of that.
-    Claim("approximation-to-period-2", "Appendix B.2", "Zhu et al.'s approximation is valid up to where its dynamics "
-          "cease to be of period 2, 8 a kappa = 1 (8 a kappa from which on it predicts the product two steps on no "
-          "better than the mean does)", "=", 1.0, 0.25, end_of_validity, "figure10_gpgd", ends_of_validity,
-          fails_if="it is of use up to another 8 a kappa than 1, by more than a quarter",
-          control=controls.scaled("zhu_a", 2.0, "a of twice the size")),
-    Claim("approximation-no-further", "Appendix B.2", "Zhu et al.'s approximation is not valid where its dynamics have "
-          "a longer period or none (root mean square error of the product two steps on over its standard deviation)",
-          ">=", 1.0, 0.0, error_beyond_period_two, "figure10_gpgd", errors_by_period,
-          fails_if="it predicts better than a constant there on one trajectory",
-          control=controls.EXCHANGED),
-    # Figure 11.
-    Claim("chaos-in-invariant-set", "11", "The positive invariant set contains points at which gradient descent is "
-          "chaotic (iterates in it from which GPGD is)", ">=", 1.0, 0.0, chaotic_in_set, "figure11_gpgd",
-          chaotic_iterates,
-          fails_if="no iterate in the set is chaotic",
-          control=controls.replaced("no chaos", chaotic=False)),
-    # Theorems and lemmas: no violation at all; what rounding may take is in each check.
+    Claim(
+        id="scalar-gfs-monotone", origin=Origin("stated", KREISLER), figures={"figure02": "b"},
+        statement="GFS sharpness never rises along gradient descent on a scalar network",
+        quantity="largest relative rise above any earlier value",
+        measure=largest_gfs_rise, table="figure02", relation="<=", bound=0.0, tolerance=1e-12,
+        reason="Rounding of phi is some 1e-15; 1e-12 leaves room and no more.",
+        fails_if="an iterate's GFS sharpness is above an earlier one's by more than rounding",
+        control=controls.SHUFFLED,
+    ),
+    Claim(
+        id="scalar-starts-above", origin=Origin("stated", KREISLER), figures={"figure02": "b"},
+        statement="GFS sharpness starts above 2/eta",
+        quantity="first GFS sharpness, in units of 2/eta",
+        measure=smallest_initial_gfs, table="figure02", relation=">=", bound=1.0,
+        reason="2/eta is the statement's own threshold.",
+        check="eta is chosen so",
+        fails_if="it starts below", control=controls.SMALL_STEPS,
+    ),
+    Claim(
+        id="scalar-ends-below", origin=Origin("stated", KREISLER), figures={"figure02": "b"},
+        statement="The GFS sharpness ends below 2/eta",
+        quantity="last GFS sharpness, in units of 2/eta",
+        measure=largest_final_gfs, table="figure02", relation="<=", bound=1.0,
+        reason="2/eta is the statement's own threshold.",
+        fails_if="it ends above 2/eta", control=controls.SHARPER,
+    ),
+    Claim(
+        id="scalar-ends-close", origin=Origin("our number", KREISLER), figures={"figure02": "b", "figure08": ""},
+        statement="The GFS sharpness ends close to 2/eta",
+        quantity="last GFS sharpness, in units of 2/eta",
+        measure=farthest_final_gfs, table="figure02", relation="within", bound=1.0, tolerance=0.05,
+        reason="'Just below' is no number in the paper's text; 5 percent is our reading of it.",
+        fails_if="it ends more than 5 percent from 2/eta", control=controls.SMALL_STEPS,
+    ),
+    Claim(
+        id="scalar-loss-oscillates", origin=Origin("our number", KREISLER), figures={"figure02": "a"},
+        statement="Once the sharpness has come to 2/eta the loss is not monotone",
+        quantity="share of steps that raise it",
+        measure=share_of_loss_increases, table="figure02", relation=">=", bound=LEAST_SHARE_OF_RISES,
+        reason="No number in the text. Chance would give none; one step in twenty is not to be overlooked in a plot.",
+        fails_if="the loss rises in fewer than one step of twenty", control=controls.GRADIENT_FLOW,
+    ),
+    Claim(
+        id="scalar-loss-converges", origin=Origin("our number", KREISLER), figures={"figure02": "a"},
+        statement="The loss goes to zero all the same",
+        quantity="last loss over the largest",
+        measure=loss_reduction, table="figure02", relation="<=", bound=0.0, tolerance=1e-6,
+        reason="The loss falls by what the experiment's stopping loss asks for; a millionth is our reading of 'to "
+               "zero'.",
+        check="a run ends at the loss that it is told to",
+        fails_if="the run diverges or does not come to its end", control=controls.STUCK,
+    ),
+    Claim(
+        id="scalar-sharpness-alternates", origin=Origin("our number", KREISLER), figures={"figure02": "b"},
+        statement="At the edge of stability, from when the sharpness first rises above 2/eta until GFS sharpness is "
+                  "at most that, the sharpness oscillates around 2/eta",
+        quantity="share of steps that change sides",
+        measure=share_of_alternations, table="figure02", remark=single_sharpnesses, relation=">=", bound=0.9,
+        reason="'Oscillates around' is no number in the text. The sharpness is above and below 2/eta by turns, so "
+               "that no value by itself has to be near it (see the note): nine steps in ten are to change sides.",
+        fails_if="one step in ten stays on its side of 2/eta", control=controls.EIGENVALUE,
+    ),
+    Claim(
+        id="scalar-sharpness-hovers", origin=Origin("our number", KREISLER), figures={"figure02": "b"},
+        statement="What it oscillates around there is 2/eta",
+        quantity="median of the mean of two consecutive iterates, in units of 2/eta",
+        measure=sharpness_over_two_steps, table="figure02", relation="within", bound=1.0, tolerance=0.1,
+        reason="'Around' is no number in the text: the mean of two values, one from each side, is to be within a "
+               "tenth, half of the time.",
+        fails_if="the median is more than a tenth off", control=controls.EIGENVALUE,
+    ),
+    Claim(
+        id="scalar-loss-exponential", origin=Origin("our number", KREISLER, "Section", "3.6"),
+        figures={"figure02": "a"},
+        statement="Once GFS sharpness is below 2/eta the loss decays exponentially",
+        quantity="correlation of its logarithm with the iteration",
+        measure=correlation_of_decay, table="figure02", relation="within", bound=-1.0, tolerance=0.001,
+        reason="A straight line in the logarithm but for the first steps, in which signs still change: a thousandth "
+               "for those. Powers of the iteration and exponentials of its powers are further from a line.",
+        fails_if="the logarithm of the loss is no straight line", control=controls.POWER_LAW,
+    ),
+    Claim(
+        id="final-sharpness-below", origin=Origin("stated", KREISLER), figures={"figure08": ""},
+        statement="The sharpness converges to below 2/eta",
+        quantity="last sharpness, in units of 2/eta",
+        measure=largest_final_sharpness, table="figure02", relation="<=", bound=1.0,
+        reason="2/eta is the statement's own threshold.",
+        fails_if="it ends above 2/eta", control=controls.EIGENVALUE,
+    ),
+    Claim(
+        id="final-sharpness-close", origin=Origin("our number", KREISLER), figures={"figure08": ""},
+        statement="The sharpness converges to close to 2/eta",
+        quantity="last sharpness, in units of 2/eta",
+        measure=farthest_final_sharpness, table="figure02", relation="within", bound=1.0, tolerance=0.05,
+        reason="'Close' is no number in the text; 5 percent is our reading, as for the GFS sharpness.",
+        fails_if="it ends more than 5 percent from 2/eta", control=controls.EIGENVALUE,
+    ),
+    Claim(
+        id="sharpness-equals-gfs", origin=Origin("our number", KREISLER, "Section", "1"), figures={"figure01": ""},
+        statement="Sharpness and GFS sharpness agree where gradient descent has converged",
+        quantity="relative difference",
+        measure=final_gap_of_sharpnesses, table="figure02", relation="<=", bound=0.0, tolerance=1e-3,
+        reason="At loss L the two differ by O(sqrt(L)), 1e-4 times a constant at the stopping loss.",
+        fails_if="the two differ by more than a thousandth at the end", control=controls.SHARPER,
+    ),
+    Claim(
+        id="scalar-plane", origin=Origin("stated", KREISLER), figures={"figure01": ""},
+        statement="In the plane (D = 2) the gradient flow solutions of the iterates slide along the curve of minima "
+                  "towards lower sharpness",
+        quantity="largest relative rise",
+        measure=largest_gfs_rise, table="figure01", relation="<=", bound=0.0, tolerance=1e-12,
+        reason="Rounding of phi is some 1e-15; 1e-12 leaves room and no more.",
+        fails_if="an iterate's GFS sharpness is above an earlier one's by more than rounding",
+        control=controls.SHUFFLED,
+    ),
+    Claim(
+        id="invariant-set-sufficient", origin=Origin("stated", KREISLER), figures={"figure02": "c"},
+        statement="Starting in the positive invariant set, GFS sharpness never rises",
+        quantity="starts in the set where it does",
+        measure=rising_starts_in_set, table="plane", remark=starts_in_set, relation="is", bound=0.0,
+        reason="'Never': from not one of the starts.",
+        fails_if="it rises at a step from one start in the set",
+        control=controls.replaced("a rise in each run", rises=1),
+    ),
+    Claim(
+        id="invariant-set-large", origin=Origin("our number", KREISLER), figures={"figure02": "c"},
+        statement="The set covers a large part of the starts from which GFS sharpness falls monotonically to "
+                  "convergence",
+        quantity="share of these starts that are in the set",
+        measure=share_of_monotone_starts_in_set, table="plane", relation=">=", bound=1 / 3,
+        reason="'A large part' is no number in the text; a third is our reading. The share depends on how far up the "
+               "plane goes.",
+        fails_if="less than a third of these starts are in the set", control=controls.ONE_START,
+    ),
+    Claim(
+        id="nonmonotone-early", origin=Origin("our number", KREISLER), figures={"figure02": "c"},
+        statement="Where GFS sharpness is not monotone and the run converges, it tends to rise in the first few "
+                  "iterations only",
+        quantity="share of these runs that rise in the first ten alone",
+        measure=share_of_early_rises, table="plane", remark=rising_starts, relation=">=", bound=0.95,
+        reason="'Tends to' and 'the first few' are no numbers in the text; 95 percent and ten, of some hundred steps, "
+               "are our reading.",
+        fails_if="more than one in twenty of these runs rises after step 10",
+        control=controls.scaled("last_rise", 10, "rises at ten times the step"),
+    ),
+    Claim(
+        id="nonmonotone-enters-set", origin=Origin("our number", KREISLER), figures={"figure02": "c"},
+        statement="Where GFS sharpness is not monotone and the run converges, gradient descent enters the set and GFS "
+                  "sharpness rises no more",
+        quantity="share of these runs",
+        measure=share_that_enters_set, table="plane", relation=">=", bound=0.95,
+        reason="'Tends to' is no number in the text; 95 percent is our reading.",
+        fails_if="more than one in twenty of these runs rises after it entered, or never enters",
+        control=controls.replaced("runs that never enter the set", first_in_set=-1),
+    ),
+    Claim(
+        id="final-sharpness-near", origin=Origin("our number", KREISLER), figures={"figure03": ""},
+        statement="Starts with GFS sharpness above 2/eta and product within 0.3 of 1 end close to 2/eta",
+        quantity="least final sharpness, in units of 2/eta",
+        measure=least_final_from_small_loss, table="plane", relation=">=", bound=0.95,
+        reason="'Near 1' and 'close' are no numbers in the text: 0.3 and 5 percent are our reading.",
+        fails_if="one of these starts diverges or ends below 0.95",
+        control=controls.scaled("final_gfs", 0.5, "final sharpnesses half as large"),
+    ),
+    Claim(
+        id="final-sharpness-far", origin=Origin("our number", KREISLER), figures={"figure03": ""},
+        statement="Starts with GFS sharpness above 2/eta and a loss above 2 end well below it",
+        quantity="median final sharpness of those that converge, in units of 2/eta",
+        measure=median_final_from_large_loss, table="plane", relation="<=", bound=0.8,
+        reason="'Well below' is no number in the text: 20 percent is our reading.",
+        fails_if="the median is above 0.8",
+        control=controls.scaled("final_gfs", 2.0, "final sharpnesses twice as large"),
+    ),
+    Claim(
+        id="no-convergence-above", origin=Origin("our number", KREISLER, "Appendix", "B.1"),
+        statement="Gradient descent does not converge to a minimum with sharpness above 2/eta",
+        quantity="share of the converging runs that end at most there",
+        measure=share_converged_below, table="plane", relation="within", bound=1.0, tolerance=1e-3,
+        reason="A run is taken for converged at a loss of 1e-12, which chaotic iterates may happen upon: one in a "
+               "thousand is left for those.",
+        fails_if="more than one converging run in a thousand ends above 2/eta",
+        control=controls.scaled("final_gfs", 2.0, "final sharpnesses twice as large"),
+    ),
+    Claim(
+        id="bifurcation", origin=Origin("our number", KREISLER), figures={"figure04": ""},
+        statement="Above 2/eta the products along gradient descent nearly coincide with GPGD's periodic points",
+        quantity="95 percent quantile of the distance",
+        measure=distance_to_gpgd, table="figure04_gpgd", remark=distance_of_shuffled, relation="<=", bound=0.05,
+        reason="The products spread over about 1.5; 'very nearly' is read as a few hundredths, for 19 iterates in 20.",
+        fails_if="one iterate in twenty is farther than 0.05 from the periodic points", control=controls.OTHER_ORBITS,
+    ),
+    Claim(
+        id="bifurcation-ends-at-minimum", origin=Origin("our number", KREISLER, "Section", "3.6"),
+        figures={"figure04": ""},
+        statement="Where GFS sharpness reaches 2/eta gradient descent is very close to the minimum, GPGD's point of "
+                  "period 1",
+        quantity="distance of the product from 1",
+        measure=distance_from_minimum_at_crossing, table="figure04_gpgd", relation="<=", bound=0.0, tolerance=0.1,
+        reason="'Very close' is no number in the text; a tenth, of products that spread over about 1.5, is our "
+               "reading.",
+        fails_if="the product is more than a tenth from 1", control=controls.FARTHEST_PRODUCT,
+    ),
+    Claim(
+        id="stable-set-disjoint", origin=Origin("derived", KREISLER), figures={"figure07": ""},
+        statement="At depth 3 the points of Damian et al.'s stable set other than minima have products apart from 1",
+        quantity="largest product",
+        measure=largest_stable_product, table="stable_set", remark=stable_products, relation="<=", bound=0.5,
+        tolerance=1e-12,
+        reason="Derived in replication.studies.scalar.stable_set; 1e-12 is for rounding.",
+        fails_if="a point of the set has a product above 1/2 and is no minimum",
+        control=controls.replaced("points of the set at every product", points=3),
+    ),
+    Claim(
+        id="stable-set-apart", origin=Origin("derived", KREISLER), figures={"figure07": ""},
+        statement="At depth 3, beyond a product of 0.6, the gradient stays far from orthogonal to the top eigenvector",
+        quantity="least cosine",
+        measure=least_cosine_beyond, table="stable_set", relation=">=", bound=0.5,
+        reason="That the set ends at a product of 1/2 is derived in replication.studies.scalar.stable_set; that 'far "
+               "from orthogonal' is a cosine of 1/2 is our reading.",
+        fails_if="the cosine is below 1/2 somewhere",
+        control=controls.replaced("orthogonal gradients", least_cosine=0.0),
+    ),
+    Claim(
+        id="high-loss-crossing", origin=Origin("stated", KREISLER), figures={"figure09": ""},
+        statement="A start whose loss is about 5.1 when GFS sharpness crosses 2/eta",
+        quantity="loss at the crossing",
+        measure=crossing_loss, table="figure09", relation="within", bound=5.1, tolerance=0.1,
+        reason="5.1 is the paper's. The start is chosen for it (scalar.start): the check says that there is one. The "
+               "grid of the plane leaves the loss some hundredths off.",
+        check="the start is chosen by this",
+        fails_if="the run crosses elsewhere", control=controls.scaled("loss", 0.01, "a hundredth of the loss"),
+    ),
+    Claim(
+        id="high-loss-ends-far", origin=Origin("our number", KREISLER), figures={"figure09": ""},
+        statement="That start ends far below 2/eta",
+        quantity="final GFS sharpness, in units of 2/eta",
+        measure=largest_final_gfs, table="figure09", relation="<=", bound=0.7,
+        reason="'Far below' is no number in the text: 0.7 is our reading.",
+        check="the start is chosen by this",
+        fails_if="it ends above 0.7", control=controls.ENDS_NEAR,
+    ),
+    Claim(
+        id="high-loss-monotone", origin=Origin("stated", KREISLER), figures={"figure09": ""},
+        statement="From that start GFS sharpness never rises",
+        quantity="largest relative rise",
+        measure=largest_gfs_rise, table="figure09", relation="<=", bound=0.0, tolerance=1e-12,
+        reason="Rounding of phi is some 1e-15; 1e-12 leaves room and no more.",
+        check="the start is chosen among those from which it is so",
+        fails_if="an iterate's GFS sharpness is above an earlier one's by more than rounding",
+        control=controls.SHUFFLED,
+    ),
+    Claim(
+        id="gpgd-predicts", origin=Origin("our number", KREISLER), figures={"figure10": ""},
+        statement="Two steps of GPGD lead where two steps of gradient descent do, those of the approximation of Zhu "
+                  "et al. do not",
+        quantity="ratio of the root mean square errors above 2/eta",
+        measure=ratio_of_two_step_errors, table="figure10_gpgd", remark=two_step_errors, relation="<=", bound=0.2,
+        reason="'Close' and 'does not approximate well' are no numbers in the text: a fifth of the error, in what two "
+               "steps lead to, is our reading. Of several trajectories the worst one counts.",
+        fails_if="the error of GPGD is more than a fifth of the other on one trajectory", control=controls.EXCHANGED,
+    ),
+    Claim(
+        id="gpgd-beats-approximation", origin=Origin("our number", KREISLER), figures={"figure10": ""},
+        statement="Above 2/eta the trajectory is nearer to GPGD's periodic points than to those of Zhu et al.'s "
+                  "approximation",
+        quantity="ratio of the median distances",
+        measure=ratio_of_distances, table="figure10_gpgd", remark=distances, relation="<=", bound=1.0,
+        reason="No number in the text: that the distance is smaller at all.",
+        fails_if="GPGD's points are farther on one trajectory", control=controls.EXCHANGED,
+    ),
+    Claim(
+        id="gpgd-close", origin=Origin("our number", KREISLER), figures={"figure10": "b"},
+        statement="Above 2/eta GPGD closely approximates the products along gradient descent",
+        quantity="95 percent quantile of the distance",
+        measure=largest_distance_to_gpgd, table="figure10_gpgd", remark=far_distances, relation="<=", bound=0.05,
+        reason="'Close' is no number in the text: a few hundredths for 19 iterates in 20, as in figure 4.",
+        fails_if="one iterate in twenty is farther than 0.05 on one trajectory", control=controls.EXCHANGED,
+    ),
+    Claim(
+        id="approximation-far", origin=Origin("our number", KREISLER), figures={"figure10": "a"},
+        statement="The diagram of Zhu et al.'s approximation does not approximate them well",
+        quantity="95 percent quantile of the distance",
+        measure=least_distance_to_approximation, table="figure10_gpgd", remark=far_distances, relation=">=",
+        bound=0.05,
+        reason="'Does not approximate well' is no number in the text: farther than what is close.",
+        fails_if="19 iterates in 20 are nearer than 0.05 on one trajectory", control=controls.EXCHANGED,
+    ),
+    Claim(
+        id="approximation-bifurcates", origin=Origin("stated", KREISLER), figures={"figure10": "a"},
+        statement="The approximate dynamics become periodic at some GFS sharpness and chaotic at other",
+        quantity="iterates of each kind above 2/eta, the fewer",
+        measure=least_of_periodic_and_chaotic, table="figure10_gpgd", remark=kinds_of_orbits, relation=">=", bound=1.0,
+        reason="One iterate of each kind shows that both occur.",
+        fails_if="it is periodic at all iterates of one trajectory, or at none",
+        control=controls.replaced("a period of 2 everywhere", zhu_period=2, zhu_chaotic=False),
+    ),
+    Claim(
+        id="approximation-to-period-2", origin=Origin("our number", KREISLER, "Appendix", "B.2"),
+        statement="Zhu et al.'s approximation is valid up to where its dynamics cease to be of period 2, 8 a kappa = 1",
+        quantity="8 a kappa from which on it predicts the product two steps on no better than the mean does",
+        measure=end_of_validity, table="figure10_gpgd", remark=ends_of_validity, relation="within", bound=1.0,
+        tolerance=0.25,
+        reason="'Valid' is no number in the text. Where its error is that of a constant, the mean, an approximation "
+               "says nothing of the product any more. Its period, in steps of gradient descent, is 2 up to 8 a kappa "
+               "= 1 (see ZhuTwoSteps). At the larger step twenty iterates extend over 0.4 there; the tolerance is a "
+               "little more than half of that.",
+        fails_if="it is of use up to another 8 a kappa than 1, by more than a quarter",
+        control=controls.scaled("zhu_a", 2.0, "a of twice the size"),
+    ),
+    Claim(
+        id="approximation-no-further", origin=Origin("our number", KREISLER, "Appendix", "B.2"),
+        statement="Zhu et al.'s approximation is not valid where its dynamics have a longer period or none",
+        quantity="root mean square error of the product two steps on over its standard deviation",
+        measure=error_beyond_period_two, table="figure10_gpgd", remark=errors_by_period, relation=">=", bound=1.0,
+        reason="'Valid' is no number in the text: with the error of a constant, 1, an approximation says nothing of "
+               "the product any more.",
+        fails_if="it predicts better than a constant there on one trajectory", control=controls.EXCHANGED,
+    ),
+    Claim(
+        id="chaos-in-invariant-set", origin=Origin("stated", KREISLER), figures={"figure11": ""},
+        statement="The positive invariant set contains points at which gradient descent is chaotic",
+        quantity="iterates in it from which GPGD is",
+        measure=chaotic_in_set, table="figure11_gpgd", remark=chaotic_iterates, relation=">=", bound=1.0,
+        reason="One such iterate shows that there are some.",
+        fails_if="no iterate in the set is chaotic", control=controls.replaced("no chaos", chaotic=False),
+    ),
     *(_examined(statement) for statement in theorems.STATEMENTS),
 )  # fmt: skip

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import pkgutil
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -298,24 +297,24 @@ def _statements() -> Iterator[str]:
     yield "([theorems.py](../src/replication/studies/scalar/theorems.py),"
     yield "[properties.py](../src/replication/studies/scalar/properties.py))."
     yield ""
-    ours = [s for s in theorems.STATEMENTS if re.search(r"\b(derived|chosen here|lost)\b", s.text)]
+    ours = [s for s in theorems.STATEMENTS if s.origin.kind != "stated"]
     yield from _table(("statement", "as it is examined"), [(f"`{s.id}`", s.text) for s in ours])
 
 
 def _tolerances() -> Iterator[str]:
     yield "## Tolerances of the claims"
     yield ""
-    yield "The paper's text mostly says it in words ('about', 'just below'). Each number is our reading, with the"
-    yield "reason beside it in the code. What is not listed is a comparison with 0 or 1, or has to hold but for"
-    yield "rounding."
+    yield "The paper's text mostly says it in words ('about', 'just below'). Most numbers are our reading; the column"
+    yield "*kind* says which. What is not listed is a comparison with 0 or 1, or has to hold but for rounding."
     yield ""
     rows = []
     for place, claim in _claims():
-        if claim.tolerance > 0 or (claim.relation != "=" and claim.expected not in (0, 1)):
-            expected = f"{claim.relation} {claim.expected:.4g}"
+        if claim.tolerance > 0 or (claim.relation in ("<=", ">=") and claim.bound not in (0, 1)):
+            said = f"{claim.statement} ({claim.quantity})"
+            numbers = (f"{claim.relation} {claim.bound:.4g}", f"{claim.tolerance:.4g}")
             where = f"[{place.name}](../{place.relative_to(ROOT)})"
-            rows.append((f"`{claim.id}`", claim.statement, expected, f"{claim.tolerance:.4g}", where))
-    yield from _table(("claim", "statement", "expected", "tolerance", "where"), rows)
+            rows.append((f"`{claim.id}`", said, *numbers, claim.origin.kind, claim.reason, where))
+    yield from _table(("claim", "statement", "expected", "tolerance", "kind", "reason", "where"), rows)
 
 
 def _claims() -> Iterator[tuple[Path, Claim]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from replication.claims.printing import Row, cell, measured, shown
+from replication.claims.printing import Row, cell, measured, shown, stated
 from replication.figure_registry import FIGURES
 
 # The width of the pictures on a page.
@@ -58,18 +58,10 @@ def claims_of(results: Iterable[Row], figure: str) -> list[Row]:
     """Return those of the claims that are about a figure.
 
     Args:
-        results: of :func:`replication.claims.evaluate`; their ``figure`` is such as ``2b, 8``,
-            ``5d (beyond the paper)``, ``Lemma 3.7`` or ``figure_arora_flow``.
+        results: of :func:`replication.claims.evaluate`.
         figure: its name, such as ``figure02``.
     """
-    return [row for row in results if figure in _figures(row["figure"])]
-
-
-def _figures(source: str) -> set[str]:
-    """Return the figures that a claim is about: those of the paper stand there by number, the others by name."""
-    if listed := re.fullmatch(r"(\d+[a-z]?(?:, \d+[a-z]?)*)(?: \(.*\))?", source):
-        return {f"figure{int(number):02}" for number in re.findall(r"\d+", listed[1])}
-    return set(source.split(", "))
+    return [row for row in results if figure in row["figures"]]
 
 
 def caption(shown: str, results: Sequence[Row], deviations: Mapping[str, Mapping[str, Any]]) -> str:
@@ -104,7 +96,7 @@ def _claims(results: Sequence[Row]) -> list[str]:
 def _claim(row: Row) -> list[str]:
     expected = cell(row["expected"]) + (f" (tolerance {cell(row['tolerance'])})" if row["tolerance"] else "")
     said = f" {row['note']}." if row["verdict"] != "holds" and row["note"] else ""
-    return [f"{row['statement']} ({row['id']}).{said}", expected, measured(row), row["verdict"]]
+    return [f"{stated(row)} ({row['id']}).{said}", expected, measured(row), row["verdict"]]
 
 
 def _list_item(cells: Sequence[str]) -> list[str]:

@@ -19,6 +19,7 @@ from gfsharp.scalar.columns import Floats
 from gfsharp.scalar.invariant_set import GFS_SHARPNESS_BOUND, in_invariant_set, invariant_set_margin
 from gfsharp.scalar.network import balances, gd_step, gradient, hessian, loss, product, sharpness
 from gfsharp.scalar.solution import gfs_sharpness, gpgd_step, gradient_flow_point
+from replication.papers import KREISLER, Origin
 from replication.studies.scalar.sampling import (
     TWO_ERRORS,
     Generator,
@@ -305,71 +306,117 @@ def _scheduled(generator: Generator, depth: int, count: int, *, factors: tuple[f
 
 
 STATEMENTS: tuple[Statement, ...] = (
-    Statement("section-1-drop",
-              "w in S, eta at least 0.8 of what condition 3 allows: with a twentieth of the step size (chosen here) "
-              "from here on gradient descent ends at a sharpness within 5 percent (chosen here) of phi(w)",
-              fixed(_after_a_drop, factor=0.05),
-              "a smaller step size", fixed(_after_a_drop, factor=1.0), 0.0, 50),
-    Statement("section-3.1-nonempty",
-              "a minimiser with sharpness below 2/eta (the bound is lost; up to sqrt(2) times that would do) exists: S "
-              "is not empty (it has the flattest minimiser)",
-              fixed(_flat_minimiser, units=(0.01, 1.0)),
-              "below 2/eta (above sqrt(2) times it)", fixed(_flat_minimiser, units=(1.42, 3.0)), 0.0, 1000),
-    Statement("section-3.1-gpgd", "w in S: GPGD neither diverges nor changes the sign of the product (in 50 steps, "
-              "chosen here)",
-              judged(_gpgd_products, in_set), "condition 2", judged(_gpgd_products, without_condition_2), 0.0, 10),
-    Statement("remark-3.5",
-              "gradient flow keeps the balances w_i^2 - w_j^2 (integrated by RK4, to 1e-8 of the squares, chosen "
-              "here)",
-              fixed(_flowed, exact=True), "gradient flow (a step of gradient descent)", fixed(_flowed, exact=False),
-              0.0, 10),
-    Statement("equation-5",
-              "pi = 1: the Hessian is w^-1 (w^-1)^T (equations 4 and 11) and its largest eigenvalue sum 1/w_i^2 (5 "
-              "and 12; derived)",
-              fixed(_at_minimum, there=True), "pi = 1", fixed(_at_minimum, there=False), _ROUNDING),
-    Statement("equation-8", "the gradient is (pi - 1) pi / w_i (derived)", _gradient_formula,
-              "nothing; without pi - 1", fixed(_gradient_formula, residual=False), _ROUNDING),
-    Statement("equation-9",
-              "the Hessian is pi^2 / w_i^2 on the diagonal and (2 pi - 1) pi / (w_i w_j) beside it (equation 10; "
-              "derived)",
-              _hessian_formula, "nothing; with pi for 2 pi - 1", fixed(_hessian_formula, curved=False), _ROUNDING, 4),
-    Statement("equation-14",
-              "after a step the product is pi + pi sum_m (eta (1 - pi) pi)^m e_m(1/w^2), e_m the elementary symmetric "
-              "polynomials (derived)", _product_dynamics,
-              "nothing; with the first order alone", fixed(_product_dynamics, orders=1), _ROUNDING, 100),
-    Statement("equation-15",
-              "after a step the balances are those before times 1 - eta^2 (pi - 1)^2 pi^2 / (w_i^2 w_j^2) "
-              "(derived)",
-              _balance_dynamics, "nothing; without the factor", fixed(_balance_dynamics, change=False), _ROUNDING),
-    Statement("section-3.6-above",
-              "w in S, phi at least 1.02 times 2/eta (chosen here), pi not 1: GPGD does not come to the minimum (after "
-              "400 steps a product is off by more than 0.001, chosen here)",
-              fixed(_stays_from_minimum, units=(1.02, 1.41)),
-              "phi above 2/eta", fixed(_stays_from_minimum, units=(0.3, 0.95)), 0.0, 20),
-    Statement("section-5-schedule",
-              "w in S, step sizes that never grow: phi never rises (in 30 steps, each size 0.8 to 1 times the last, "
-              "chosen here)",
-              fixed(_scheduled, factors=(0.8, 1.0)),
-              "that never grow", fixed(_scheduled, factors=(1.1, 1.5)), TWO_ERRORS, 4),
-    Statement("appendix-A-unique",
-              "pi = 1/2 and the two smallest weights alike (derived; the condition is lost): the top eigenvalue of the "
-              "Hessian is not unique", fixed(_gap_of_eigenvalues, equal=True),
-              "alike", fixed(_gap_of_eigenvalues, equal=False), _ROUNDING),
-    Statement("appendix-D-signs",
-              "after an even number of changes of sign a step leads to the same magnitudes, and the sharpness is the "
-              "same (D.2.2)", fixed(_sign_equivalence, even=True),
-              "even", fixed(_sign_equivalence, even=False), _ROUNDING),
-    Statement("lemma-F.1",
-              "condition 3, pi in (0, 1]: eta^2 (pi - 1)^2 pi^2 / (w_i^2 w_j^2) <= 2 for i != j (derived)",
-              judged(_factor_of_balances, lambda *drawn: _below_one(*drawn, reach=(0.02, 1.0))),
-              "condition 3", judged(_factor_of_balances, lambda *drawn: _below_one(*drawn, reach=(1.2, 4.0)))),
-    Statement("lemma-F.2", "w in S: the same for any pi (derived)", judged(_factor_of_balances, in_set),
-              "w in S", judged(_factor_of_balances, partial(outside_set, reach=4.0))),
-    Statement("lemma-G.1", "equal balances, pi(u) < pi(v): each weight of v is larger, so that sum 1/v_i^2 is smaller "
-              "(derived)", fixed(_growth_with_product, same=True),
-              "equal balances", fixed(_growth_with_product, same=False), TWO_ERRORS),
-    Statement("appendix-I-bound",
-              "condition 3, pi_max and pi(w) below pi_min by 2 percent (chosen here): some B fulfils conditions 1 and "
-              "2 on a grid of the gradient flow class", judged(_bound_exists, _positive(_well_inside)),
-              "pi_max below pi_min", judged(_bound_exists, _positive(without_condition_2)), 0.0, 50),
+    Statement(
+        id="section-1-drop", origin=Origin("our number", KREISLER, "Section", "1"),
+        text="w in S, eta at least 0.8 of what condition 3 allows: with a twentieth of the step size (chosen here) "
+             "from here on gradient descent ends at a sharpness within 5 percent (chosen here) of phi(w)",
+        inside=fixed(_after_a_drop, factor=0.05), dropped="a smaller step size",
+        outside=fixed(_after_a_drop, factor=1.0), cost=50,
+    ),
+    Statement(
+        id="section-3.1-nonempty", origin=Origin("our number", KREISLER, "Section", "3.1"),
+        text="a minimiser with sharpness below 2/eta (the bound is lost; up to sqrt(2) times that would do) exists: S "
+             "is not empty (it has the flattest minimiser)",
+        inside=fixed(_flat_minimiser, units=(0.01, 1.0)), dropped="below 2/eta (above sqrt(2) times it)",
+        outside=fixed(_flat_minimiser, units=(1.42, 3.0)), cost=1000,
+    ),
+    Statement(
+        id="section-3.1-gpgd", origin=Origin("our number", KREISLER, "Section", "3.1"),
+        text="w in S: GPGD neither diverges nor changes the sign of the product (in 50 steps, chosen here)",
+        inside=judged(_gpgd_products, in_set), dropped="condition 2",
+        outside=judged(_gpgd_products, without_condition_2), cost=10,
+    ),
+    Statement(
+        id="remark-3.5", origin=Origin("our number", KREISLER, "Remark", "3.5"),
+        text="gradient flow keeps the balances w_i^2 - w_j^2 (integrated by RK4, to 1e-8 of the squares, chosen here)",
+        inside=fixed(_flowed, exact=True), dropped="gradient flow (a step of gradient descent)",
+        outside=fixed(_flowed, exact=False), cost=10,
+    ),
+    Statement(
+        id="equation-5", origin=Origin("derived", KREISLER, "Equation", "5"),
+        text="pi = 1: the Hessian is w^-1 (w^-1)^T (equations 4 and 11) and its largest eigenvalue sum 1/w_i^2 (5 and "
+             "12; derived)",
+        inside=fixed(_at_minimum, there=True), dropped="pi = 1", outside=fixed(_at_minimum, there=False),
+        tolerance=_ROUNDING,
+    ),
+    Statement(
+        id="equation-8", origin=Origin("derived", KREISLER, "Equation", "8"),
+        text="the gradient is (pi - 1) pi / w_i (derived)",
+        inside=_gradient_formula, altered="without pi - 1", outside=fixed(_gradient_formula, residual=False),
+        tolerance=_ROUNDING,
+    ),
+    Statement(
+        id="equation-9", origin=Origin("derived", KREISLER, "Equation", "9"),
+        text="the Hessian is pi^2 / w_i^2 on the diagonal and (2 pi - 1) pi / (w_i w_j) beside it (equation 10; "
+             "derived)",
+        inside=_hessian_formula, altered="with pi for 2 pi - 1", outside=fixed(_hessian_formula, curved=False),
+        tolerance=_ROUNDING, cost=4,
+    ),
+    Statement(
+        id="equation-14", origin=Origin("derived", KREISLER, "Equation", "14"),
+        text="after a step the product is pi + pi sum_m (eta (1 - pi) pi)^m e_m(1/w^2), e_m the elementary symmetric "
+             "polynomials (derived)",
+        inside=_product_dynamics, altered="with the first order alone", outside=fixed(_product_dynamics, orders=1),
+        tolerance=_ROUNDING, cost=100,
+    ),
+    Statement(
+        id="equation-15", origin=Origin("derived", KREISLER, "Equation", "15"),
+        text="after a step the balances are those before times 1 - eta^2 (pi - 1)^2 pi^2 / (w_i^2 w_j^2) (derived)",
+        inside=_balance_dynamics, altered="without the factor", outside=fixed(_balance_dynamics, change=False),
+        tolerance=_ROUNDING,
+    ),
+    Statement(
+        id="section-3.6-above", origin=Origin("our number", KREISLER, "Section", "3.6"),
+        text="w in S, phi at least 1.02 times 2/eta (chosen here), pi not 1: GPGD does not come to the minimum (after "
+             "400 steps a product is off by more than 0.001, chosen here)",
+        inside=fixed(_stays_from_minimum, units=(1.02, 1.41)), dropped="phi above 2/eta",
+        outside=fixed(_stays_from_minimum, units=(0.3, 0.95)), cost=20,
+    ),
+    Statement(
+        id="section-5-schedule", origin=Origin("our number", KREISLER, "Section", "5"),
+        text="w in S, step sizes that never grow: phi never rises (in 30 steps, each size 0.8 to 1 times the last, "
+             "chosen here)",
+        inside=fixed(_scheduled, factors=(0.8, 1.0)), dropped="that never grow",
+        outside=fixed(_scheduled, factors=(1.1, 1.5)), tolerance=TWO_ERRORS, cost=4,
+    ),
+    Statement(
+        id="appendix-A-unique", origin=Origin("derived", KREISLER, "Appendix", "A"),
+        text="pi = 1/2 and the two smallest weights alike (derived; the condition is lost): the top eigenvalue of the "
+             "Hessian is not unique",
+        inside=fixed(_gap_of_eigenvalues, equal=True), dropped="alike",
+        outside=fixed(_gap_of_eigenvalues, equal=False), tolerance=_ROUNDING,
+    ),
+    Statement(
+        id="appendix-D-signs", origin=Origin("stated", KREISLER, "Appendix", "D"),
+        text="after an even number of changes of sign a step leads to the same magnitudes, and the sharpness is the "
+             "same (D.2.2)",
+        inside=fixed(_sign_equivalence, even=True), dropped="even", outside=fixed(_sign_equivalence, even=False),
+        tolerance=_ROUNDING,
+    ),
+    Statement(
+        id="lemma-F.1", origin=Origin("derived", KREISLER, "Lemma", "F.1"),
+        text="condition 3, pi in (0, 1]: eta^2 (pi - 1)^2 pi^2 / (w_i^2 w_j^2) <= 2 for i != j (derived)",
+        inside=judged(_factor_of_balances, lambda *drawn: _below_one(*drawn, reach=(0.02, 1.0))),
+        dropped="condition 3",
+        outside=judged(_factor_of_balances, lambda *drawn: _below_one(*drawn, reach=(1.2, 4.0))),
+    ),
+    Statement(
+        id="lemma-F.2", origin=Origin("derived", KREISLER, "Lemma", "F.2"),
+        text="w in S: the same for any pi (derived)",
+        inside=judged(_factor_of_balances, in_set), dropped="w in S",
+        outside=judged(_factor_of_balances, partial(outside_set, reach=4.0)),
+    ),
+    Statement(
+        id="lemma-G.1", origin=Origin("derived", KREISLER, "Lemma", "G.1"),
+        text="equal balances, pi(u) < pi(v): each weight of v is larger, so that sum 1/v_i^2 is smaller (derived)",
+        inside=fixed(_growth_with_product, same=True), dropped="equal balances",
+        outside=fixed(_growth_with_product, same=False), tolerance=TWO_ERRORS,
+    ),
+    Statement(
+        id="appendix-I-bound", origin=Origin("our number", KREISLER, "Appendix", "I"),
+        text="condition 3, pi_max and pi(w) below pi_min by 2 percent (chosen here): some B fulfils conditions 1 and "
+             "2 on a grid of the gradient flow class",
+        inside=judged(_bound_exists, _positive(_well_inside)), dropped="pi_max below pi_min",
+        outside=judged(_bound_exists, _positive(without_condition_2)), cost=50,
+    ),
 )  # fmt: skip

@@ -15,6 +15,7 @@ from gfsharp.scalar.columns import Floats
 from gfsharp.scalar.invariant_set import GFS_SHARPNESS_BOUND, in_invariant_set
 from gfsharp.scalar.network import gd_step, loss, product, sharpness
 from gfsharp.scalar.solution import gfs_sharpness, gradient_flow_point
+from replication.papers import KREISLER, Origin
 from replication.studies.scalar.bifurcation import GPGD, orbits
 from replication.studies.scalar.sampling import (
     TWO_ERRORS,
@@ -218,37 +219,53 @@ def _step_products_in_set(generator: Generator, depth: int, count: int, *, above
 
 
 STATEMENTS: tuple[Statement, ...] = (
-    Statement("section-1-longer",
-              "w in S, eta at least 0.8 of what condition 3 allows, 2/eta at least 1.1 times the smallest sharpness: "
-              "with a fiftieth of the step size after 0, 10, 100 and 1,000 large steps gradient descent ends the "
-              "flatter, the longer it took those: by 3 percent after the most, and never sharper by more than a "
-              "thousandth (numbers chosen here)",
-              fixed(_ends_of_phases, factor=1.0),
-              "large steps in the phase", fixed(_ends_of_phases, factor=0.02), 0.0, 50),
-    Statement("section-2-depth-2",
-              "depth 2, w in S, phi at least 1.05 times 2/eta and 2/eta at least 1.1 times the smallest sharpness: phi "
-              f"is below 2/eta within {_FEW_STEPS} steps, so that there is no edge of stability (numbers chosen here)",
-              _at_depth_two, "depth 2", _deeper, 0.0, 10),
-    Statement("section-3.6-orbits",
-              "w in S, phi at least 1.02 times 2/eta (chosen here), pi not 1: GPGD is chaotic (a positive Lyapunov "
-              "exponent) or comes to a period of 2 to 63 (one orbit in ten at most has neither, and moves)",
-              fixed(_periodic_or_chaotic, units=(1.02, 1.41)),
-              "phi above 2/eta", fixed(_periodic_or_chaotic, units=(0.3, 0.95)), 0.0, 100),
-    Statement("section-5-cross-entropy",
-              "cross-entropy of separable data, log(1 + exp(-pi)): the GFS sharpness vanishes; along the flow the "
-              "sharpness falls at least tenfold (chosen here) while the loss falls a hundredfold, from 1e-2 to 1e-12",
-              fixed(_vanishing, logistic=True), "cross-entropy (the squared loss)", fixed(_vanishing, logistic=False)),
-    Statement("section-5-warm-up",
-              "step sizes that change by factors of 0.8 to 1.6 (chosen here), w in S of each: phi never rises in 40 "
-              "steps",
-              fixed(_warmed_up, inside=True), "w in S of each", fixed(_warmed_up, inside=False), TWO_ERRORS, 4),
-    Statement("appendix-C-signs",
-              "the signs of single weights of squared regression do not change the largest eigenvalue of its Hessian",
-              fixed(_signs_of_regression, signs=True), "signs (another order of the weights)",
-              fixed(_signs_of_regression, signs=False), 1e-11, 10),
-    Statement("lemma-F.3",
-              "v in S, product at least 1, v log-majorises u: the product after a step from u is at least that from v "
-              "(derived: the formula is lost, but the proof of Lemma 3.14 uses it so)",
-              fixed(_step_products_in_set, above=True),
-              "product at least 1", fixed(_step_products_in_set, above=False), 1e-13),
+    Statement(
+        id="section-1-longer", origin=Origin("our number", KREISLER, "Section", "1"),
+        text="w in S, eta at least 0.8 of what condition 3 allows, 2/eta at least 1.1 times the smallest sharpness: "
+             "with a fiftieth of the step size after 0, 10, 100 and 1,000 large steps gradient descent ends the "
+             "flatter, the longer it took those: by 3 percent after the most, and never sharper by more than a "
+             "thousandth (numbers chosen here)",
+        inside=fixed(_ends_of_phases, factor=1.0), dropped="large steps in the phase",
+        outside=fixed(_ends_of_phases, factor=0.02), cost=50,
+    ),
+    Statement(
+        id="section-2-depth-2", origin=Origin("our number", KREISLER, "Section", "2"),
+        text="depth 2, w in S, phi at least 1.05 times 2/eta and 2/eta at least 1.1 times the smallest sharpness: phi "
+             f"is below 2/eta within {_FEW_STEPS} steps, so that there is no edge of stability (numbers chosen here)",
+        inside=_at_depth_two, dropped="depth 2", outside=_deeper, cost=10,
+    ),
+    Statement(
+        id="section-3.6-orbits", origin=Origin("our number", KREISLER, "Section", "3.6"),
+        text="w in S, phi at least 1.02 times 2/eta (chosen here), pi not 1: GPGD is chaotic (a positive Lyapunov "
+             "exponent) or comes to a period of 2 to 63 (one orbit in ten at most has neither, and moves)",
+        inside=fixed(_periodic_or_chaotic, units=(1.02, 1.41)), dropped="phi above 2/eta",
+        outside=fixed(_periodic_or_chaotic, units=(0.3, 0.95)), cost=100,
+    ),
+    Statement(
+        id="section-5-cross-entropy", origin=Origin("our number", KREISLER, "Section", "5"),
+        text="cross-entropy of separable data, log(1 + exp(-pi)): the GFS sharpness vanishes; along the flow the "
+             "sharpness falls at least tenfold (chosen here) while the loss falls a hundredfold, from 1e-2 to 1e-12",
+        inside=fixed(_vanishing, logistic=True), dropped="cross-entropy (the squared loss)",
+        outside=fixed(_vanishing, logistic=False),
+    ),
+    Statement(
+        id="section-5-warm-up", origin=Origin("our number", KREISLER, "Section", "5"),
+        text="step sizes that change by factors of 0.8 to 1.6 (chosen here), w in S of each: phi never rises in 40 "
+             "steps",
+        inside=fixed(_warmed_up, inside=True), dropped="w in S of each", outside=fixed(_warmed_up, inside=False),
+        tolerance=TWO_ERRORS, cost=4,
+    ),
+    Statement(
+        id="appendix-C-signs", origin=Origin("stated", KREISLER, "Appendix", "C"),
+        text="the signs of single weights of squared regression do not change the largest eigenvalue of its Hessian",
+        inside=fixed(_signs_of_regression, signs=True), dropped="signs (another order of the weights)",
+        outside=fixed(_signs_of_regression, signs=False), tolerance=1e-11, cost=10,
+    ),
+    Statement(
+        id="lemma-F.3", origin=Origin("derived", KREISLER, "Lemma", "F.3"),
+        text="v in S, product at least 1, v log-majorises u: the product after a step from u is at least that from v "
+             "(derived: the formula is lost, but the proof of Lemma 3.14 uses it so)",
+        inside=fixed(_step_products_in_set, above=True), dropped="product at least 1",
+        outside=fixed(_step_products_in_set, above=False), tolerance=1e-13,
+    ),
 )  # fmt: skip

@@ -17,6 +17,7 @@ import numpy as np
 from gfsharp.scalar.columns import Floats
 from gfsharp.scalar.invariant_set import GFS_SHARPNESS_BOUND, in_invariant_set, keeps_products
 from gfsharp.scalar.solution import gradient_flow_point
+from replication.papers import Origin
 
 Generator = np.random.Generator
 
@@ -37,27 +38,36 @@ class Sample:
     given: dict[str, Floats] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Statement:
     """A theorem or lemma, or a part of one.
 
     Attributes:
         id: a short name that stays.
+        origin: whose it is, where it stands in the paper, and whether a number of it is derived or chosen here.
         text: assumptions and conclusion in our words; what is derived or chosen here is marked so.
         inside: draws points that fulfil the assumptions.
-        dropped: the assumption that ``outside`` breaks.
-        outside: draws points that break it.
+        dropped: the assumption that ``outside`` breaks; empty where none can be dropped.
+        altered: how ``outside`` judges by another formula instead.
+        outside: draws points that break the assumption, or judges by that formula.
         tolerance: what rounding may take from a margin.
         cost: the number of points is divided by this where each takes long.
     """
 
     id: str
+    origin: Origin
     text: str
     inside: Callable[[Generator, int, int], Sample]
-    dropped: str
+    dropped: str = ""
+    altered: str = ""
     outside: Callable[[Generator, int, int], Sample]
     tolerance: float = 0.0
     cost: int = 1
+
+    @property
+    def otherwise(self) -> str:
+        """What is otherwise at the points outside."""
+        return f"the formula altered ({self.altered})" if self.altered else f"'{self.dropped}' dropped"
 
 
 @dataclass(frozen=True)
@@ -100,7 +110,7 @@ def examine(statement: Statement, depth: int, points: int, seed: int) -> Examina
         int(failures(inside, statement.tolerance).sum()),
         float(np.min(inside.margin)),
         statement.tolerance,
-        statement.dropped,
+        statement.dropped or f"nothing; {statement.altered}",
         len(outside.margin),
         int(failed.sum()),
         _described(outside) if failed.any() else "",

@@ -1,8 +1,8 @@
 """The theorems and lemmas on scalar networks as statements that are examined on sampled points.
 
-Numbers that the paper's text no longer shows are derived or chosen here; ``text`` says which. What the paper says
-beside its theorems is in :mod:`replication.studies.scalar.properties` and :mod:`replication.studies.scalar.remarks`;
-``STATEMENTS`` has all.
+Numbers that the paper's text no longer shows are derived or chosen here; ``origin`` says so and ``text`` which. What
+the paper says beside its theorems is in :mod:`replication.studies.scalar.properties` and
+:mod:`replication.studies.scalar.remarks`; ``STATEMENTS`` has all.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from gfsharp.scalar.invariant_set import (
 )
 from gfsharp.scalar.network import gd_step, gradient, hessian, loss, product
 from gfsharp.scalar.solution import gfs_sharpness, gpgd_step, gradient_flow_point
+from replication.papers import KREISLER, Origin
 from replication.studies.scalar import properties, remarks
 from replication.studies.scalar.sampling import (
     TWO_ERRORS,
@@ -354,71 +355,124 @@ _NEAR = {"largest_error": 0.2}
 _FAR = {"largest_error": 8.0, "least_error": 2.0}
 
 STATEMENTS: tuple[Statement, ...] = (
-    Statement("theorem-3.2-invariance", "w in S: g(w) is in S", judged(_invariance, in_set),
-              "condition 2", judged(_invariance, without_condition_2)),
-    Statement("theorem-3.2-monotone", "w in S: phi(g(w)) <= phi(w)", judged(_monotone, in_set),
-              "w in S (for half of the points condition 3 alone)", judged(_monotone, _outside_set), TWO_ERRORS),
+    Statement(
+        id="theorem-3.2-invariance", origin=Origin("stated", KREISLER, "Theorem", "3.2"),
+        text="w in S: g(w) is in S",
+        inside=judged(_invariance, in_set), dropped="condition 2", outside=judged(_invariance, without_condition_2),
+    ),
+    Statement(
+        id="theorem-3.2-monotone", origin=Origin("stated", KREISLER, "Theorem", "3.2"),
+        text="w in S: phi(g(w)) <= phi(w)",
+        inside=judged(_monotone, in_set), dropped="w in S (for half of the points condition 3 alone)",
+        outside=judged(_monotone, _outside_set), tolerance=TWO_ERRORS,
+    ),
     # Sampled margins are 0.4 of delta with |pi - 1| up to 1.5 delta and 0.13 up to 2; violations begin above.
-    Statement("theorem-3.3-bound",
-              "w in S, phi = (2 - delta)/eta, delta <= 0.4, loss <= 9 delta^2/8 (chosen here; with twice that it "
-              "breaks): phi >= 2 (1 - delta)/eta from then on",
-              fixed(_theorem_33, judge=_stays_above, largest_error=1.5),
-              "the bound on the loss (2 to 4 times as large)",
-              fixed(_theorem_33, judge=_stays_above, largest_error=3.0, least_error=2.1), TWO_ERRORS, 2),
-    Statement("theorem-3.3-rate",
-              "from a start as for theorem-3.3-bound with a loss of at most delta^2/50 (chosen here) the loss after k "
-              "steps is at most (1 - delta)^k times that at the start (rate chosen here)",
-              fixed(_theorem_33, judge=_decays, **_NEAR),
-              "the bound on the loss", fixed(_theorem_33, judge=_decays, **_FAR), 0.0, 2),
-    Statement("theorem-3.3-convergence",
-              "from a start as for theorem-3.3-rate step k moves by at most (3 eta)^(1/2) (2 L)^(1/2) "
-              "(1 - delta)^((k-1)/2) (chosen here with the rate), which is summable: the iterates "
-              "converge", fixed(_theorem_33, judge=_settles, **_NEAR),
-              "the bound on the loss", fixed(_theorem_33, judge=_settles, **_FAR), 0.0, 2),
-    Statement("lemma-3.7", "u less unbalanced than v, equal products: v log-majorises u",
-              fixed(_majorisation, largest_factor=1.0), "less unbalanced", fixed(_majorisation, largest_factor=2.0),
-              TWO_ERRORS),
-    Statement("lemma-3.9.1", "v log-majorises u: sum 1/u_i^2 <= sum 1/v_i^2 (derived)", _inverse_squares,
-              "majorisation", fixed(_inverse_squares, ordered=False), TWO_ERRORS),
-    Statement("lemma-3.9.2",
-              "v log-majorises u, product at most 1: the product after a step from u is at most that from v "
-              "(derived)",
-              fixed(_step_product, low=True, minus=False),
-              "product at most 1", fixed(_step_product, low=False, minus=False), TWO_ERRORS),
-    Statement("lemma-3.9.3",
-              "v log-majorises u, product above 1, no sign changes: the product after a step from u is at least that "
-              "from v (derived)", fixed(_step_product, low=False, minus=True),
-              "product above 1", fixed(_step_product, low=True, minus=True), TWO_ERRORS),
-    Statement("lemma-3.10", "w in S: g(w) is less unbalanced than w", judged(_balancing, in_set),
-              "w in S", judged(_balancing, partial(outside_set, reach=10.0)), 1e-13),
-    Statement("lemma-3.11", "w in S: g(w) has the signs of w", judged(_signs, in_set),
-              "condition 2", judged(_signs, without_condition_2)),
+    Statement(
+        id="theorem-3.3-bound", origin=Origin("our number", KREISLER, "Theorem", "3.3"),
+        text="w in S, phi = (2 - delta)/eta, delta <= 0.4, loss <= 9 delta^2/8 (chosen here; with twice that it "
+             "breaks): phi >= 2 (1 - delta)/eta from then on",
+        inside=fixed(_theorem_33, judge=_stays_above, largest_error=1.5),
+        dropped="the bound on the loss (2 to 4 times as large)",
+        outside=fixed(_theorem_33, judge=_stays_above, largest_error=3.0, least_error=2.1), tolerance=TWO_ERRORS,
+        cost=2,
+    ),
+    Statement(
+        id="theorem-3.3-rate", origin=Origin("our number", KREISLER, "Theorem", "3.3"),
+        text="from a start as for theorem-3.3-bound with a loss of at most delta^2/50 (chosen here) the loss after k "
+             "steps is at most (1 - delta)^k times that at the start (rate chosen here)",
+        inside=fixed(_theorem_33, judge=_decays, **_NEAR), dropped="the bound on the loss",
+        outside=fixed(_theorem_33, judge=_decays, **_FAR), cost=2,
+    ),
+    Statement(
+        id="theorem-3.3-convergence", origin=Origin("our number", KREISLER, "Theorem", "3.3"),
+        text="from a start as for theorem-3.3-rate step k moves by at most (3 eta)^(1/2) (2 L)^(1/2) (1 - "
+             "delta)^((k-1)/2) (chosen here with the rate), which is summable: the iterates converge",
+        inside=fixed(_theorem_33, judge=_settles, **_NEAR), dropped="the bound on the loss",
+        outside=fixed(_theorem_33, judge=_settles, **_FAR), cost=2,
+    ),
+    Statement(
+        id="lemma-3.7", origin=Origin("stated", KREISLER, "Lemma", "3.7"),
+        text="u less unbalanced than v, equal products: v log-majorises u",
+        inside=fixed(_majorisation, largest_factor=1.0), dropped="less unbalanced",
+        outside=fixed(_majorisation, largest_factor=2.0), tolerance=TWO_ERRORS,
+    ),
+    Statement(
+        id="lemma-3.9.1", origin=Origin("derived", KREISLER, "Lemma", "3.9.1"),
+        text="v log-majorises u: sum 1/u_i^2 <= sum 1/v_i^2 (derived)",
+        inside=_inverse_squares, dropped="majorisation", outside=fixed(_inverse_squares, ordered=False),
+        tolerance=TWO_ERRORS,
+    ),
+    Statement(
+        id="lemma-3.9.2", origin=Origin("derived", KREISLER, "Lemma", "3.9.2"),
+        text="v log-majorises u, product at most 1: the product after a step from u is at most that from v (derived)",
+        inside=fixed(_step_product, low=True, minus=False), dropped="product at most 1",
+        outside=fixed(_step_product, low=False, minus=False), tolerance=TWO_ERRORS,
+    ),
+    Statement(
+        id="lemma-3.9.3", origin=Origin("derived", KREISLER, "Lemma", "3.9.3"),
+        text="v log-majorises u, product above 1, no sign changes: the product after a step from u is at least that "
+             "from v (derived)",
+        inside=fixed(_step_product, low=False, minus=True), dropped="product above 1",
+        outside=fixed(_step_product, low=True, minus=True), tolerance=TWO_ERRORS,
+    ),
+    Statement(
+        id="lemma-3.10", origin=Origin("stated", KREISLER, "Lemma", "3.10"),
+        text="w in S: g(w) is less unbalanced than w",
+        inside=judged(_balancing, in_set), dropped="w in S",
+        outside=judged(_balancing, partial(outside_set, reach=10.0)), tolerance=1e-13,
+    ),
+    Statement(
+        id="lemma-3.11", origin=Origin("stated", KREISLER, "Lemma", "3.11"),
+        text="w in S: g(w) has the signs of w",
+        inside=judged(_signs, in_set), dropped="condition 2", outside=judged(_signs, without_condition_2),
+    ),
     # To leading order no smaller constant will do.
-    Statement("lemma-3.12", "w in S: phi(g(w)) >= phi(w) (1 - c (eta phi(w) (pi - 1) max(1, pi))^2), c = 1/16 at depth "
-              "2 and below 27/256 at any (derived, as the smallest c near the minimum; the paper's own bound and its "
-              "condition are lost)", judged(_sharpness_change, _steepest),
-              "nothing; with nine tenths of c", judged(partial(_sharpness_change, factor=0.9), _steepest), TWO_ERRORS),
-    Statement("lemma-3.13",
-              "phi = (2 - delta)/eta, delta <= 0.5, |pi - 1| <= delta/5 (chosen here): after k GPGD steps the error is "
-              "at most (1 - delta)^(k/2) times the first (the rate is chosen here), and it changes sign at each step",
-              fixed(_gpgd_decay, largest_error=0.2),
-              "|pi - 1| small", fixed(_gpgd_decay, largest_error=1.5, least_error=1.0), 0.0, 2),
-    Statement("lemma-3.14-bound",
-              "w in S, pi(g(w)) >= 1: two steps of gradient descent lead to a product at least that of two GPGD steps",
-              fixed(_two_steps_compared, above=True),
-              "pi(g(w)) >= 1", fixed(_two_steps_compared, above=False), 1e-13),
-    Statement("lemma-3.14-side",
-              "w in S, pi(g(w)) >= 1, phi(g(w)) >= 1/eta (chosen here): two steps of gradient descent lead to a "
-              "product of at most 1, so that the loss is at most that of GPGD",
-              fixed(_two_steps, above=True), "phi(g(w)) >= 1/eta", fixed(_two_steps, above=False), 1e-13),
-    Statement("lemma-I.1", "w in S_eta, a smaller step size: w is in its S", fixed(_nested, smaller=True),
-              "smaller", fixed(_nested, smaller=False)),
-    Statement("appendix-A-gradient",
-              "|pi - 1| <= 0.1 (chosen here): the gradient and the top eigenvector have a cosine of at least 0.9 "
-              "(chosen here)", fixed(_top_component, error=(1e-3, 0.1)),
-              "pi near 1", fixed(_top_component, error=(0.5, 0.9))),
-    Statement("appendix-A-half", "pi = 1/2: the Hessian is diagonal", fixed(_off_diagonal, half=True),
-              "pi = 1/2", fixed(_off_diagonal, half=False), TWO_ERRORS),
+    Statement(
+        id="lemma-3.12", origin=Origin("derived", KREISLER, "Lemma", "3.12"),
+        text="w in S: phi(g(w)) >= phi(w) (1 - c (eta phi(w) (pi - 1) max(1, pi))^2), c = 1/16 at depth 2 and below "
+             "27/256 at any (derived, as the smallest c near the minimum; the paper's own bound and its condition are "
+             "lost)",
+        inside=judged(_sharpness_change, _steepest), altered="with nine tenths of c",
+        outside=judged(partial(_sharpness_change, factor=0.9), _steepest), tolerance=TWO_ERRORS,
+    ),
+    Statement(
+        id="lemma-3.13", origin=Origin("our number", KREISLER, "Lemma", "3.13"),
+        text="phi = (2 - delta)/eta, delta <= 0.5, |pi - 1| <= delta/5 (chosen here): after k GPGD steps the error is "
+             "at most (1 - delta)^(k/2) times the first (the rate is chosen here), and it changes sign at each step",
+        inside=fixed(_gpgd_decay, largest_error=0.2), dropped="|pi - 1| small",
+        outside=fixed(_gpgd_decay, largest_error=1.5, least_error=1.0), cost=2,
+    ),
+    Statement(
+        id="lemma-3.14-bound", origin=Origin("stated", KREISLER, "Lemma", "3.14"),
+        text="w in S, pi(g(w)) >= 1: two steps of gradient descent lead to a product at least that of two GPGD steps",
+        inside=fixed(_two_steps_compared, above=True), dropped="pi(g(w)) >= 1",
+        outside=fixed(_two_steps_compared, above=False), tolerance=1e-13,
+    ),
+    Statement(
+        id="lemma-3.14-side", origin=Origin("our number", KREISLER, "Lemma", "3.14"),
+        text="w in S, pi(g(w)) >= 1, phi(g(w)) >= 1/eta (chosen here): two steps of gradient descent lead to a "
+             "product of at most 1, so that the loss is at most that of GPGD",
+        inside=fixed(_two_steps, above=True), dropped="phi(g(w)) >= 1/eta", outside=fixed(_two_steps, above=False),
+        tolerance=1e-13,
+    ),
+    Statement(
+        id="lemma-I.1", origin=Origin("stated", KREISLER, "Lemma", "I.1"),
+        text="w in S_eta, a smaller step size: w is in its S",
+        inside=fixed(_nested, smaller=True), dropped="smaller", outside=fixed(_nested, smaller=False),
+    ),
+    Statement(
+        id="appendix-A-gradient", origin=Origin("our number", KREISLER, "Appendix", "A"),
+        text="|pi - 1| <= 0.1 (chosen here): the gradient and the top eigenvector have a cosine of at least 0.9 "
+             "(chosen here)",
+        inside=fixed(_top_component, error=(1e-3, 0.1)), dropped="pi near 1",
+        outside=fixed(_top_component, error=(0.5, 0.9)),
+    ),
+    Statement(
+        id="appendix-A-half", origin=Origin("stated", KREISLER, "Appendix", "A"),
+        text="pi = 1/2: the Hessian is diagonal",
+        inside=fixed(_off_diagonal, half=True), dropped="pi = 1/2", outside=fixed(_off_diagonal, half=False),
+        tolerance=TWO_ERRORS,
+    ),
     *properties.STATEMENTS,
     *remarks.STATEMENTS,
 )  # fmt: skip
