@@ -6,6 +6,7 @@ It imports :mod:`gfsharp`, the science, and nothing of the workflow that calls i
 - :mod:`replication.configuration`, :mod:`replication.yaml_files`, :mod:`replication.setting_types`,
   :mod:`replication.variants`, :mod:`replication.factories`, :mod:`replication.check`: the configuration, checked;
 - :mod:`replication.data`, :mod:`replication.image_files`: data sets;
+- :mod:`replication.papers`: whose a statement is and where it stands;
 - :mod:`replication.training`: models, gradient descent and gradient flow solutions along it, with checkpoints;
 - :mod:`replication.studies`: what the paper, and two others, say about scalar networks, regression and linear networks;
 - :mod:`replication.claims`, :mod:`replication.sensitivity`, :mod:`replication.agreement`: what was found, judged;
