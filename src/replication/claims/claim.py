@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Literal, TypeAlias
 
 import pandas as pd
@@ -80,7 +81,7 @@ class Claim:
 
     id: str
     origin: Origin
-    figures: Mapping[str, str] = field(default_factory=dict)
+    figures: Mapping[str, str] = field(default_factory=dict, hash=False)
     statement: str
     quantity: str = ""
     measure: Callable[[pd.DataFrame], Measured] | None = None
@@ -125,7 +126,7 @@ class Claim:
         >>> [about_one.verdict([Estimate(value, 0.02)]) for value in (1.02, 1.06, 1.08)]
         ['holds', 'not attempted', 'fails']
         """
-        found = {self._verdict(estimate) for estimate in _estimates(measured)}
+        found = {verdict for _, verdict in self.judged(measured)}
         if "fails" in found:
             return "fails"
         return "holds" if found == {"holds"} else "not attempted"
@@ -133,14 +134,13 @@ class Claim:
     def worst(self, measured: Measured) -> Estimate:
         """Return the estimate that decides: one that fails before one that is open, then the farthest from bound."""
         rank = {"fails": 2, "not attempted": 1, "holds": 0}
-        estimates = _estimates(measured)
-        if not estimates:
-            return Estimate(math.nan)
-        return max(estimates, key=lambda found: (rank[self._verdict(found)], self._distance(found.value)))
+        ranked = [((rank[verdict], self._distance(found.value)), found) for found, verdict in self.judged(measured)]
+        return max(ranked, key=itemgetter(0))[1] if ranked else Estimate(math.nan)
 
     def judged(self, measured: Measured) -> list[tuple[Estimate, Verdict]]:
         """Return each of the estimates with the verdict that it would have alone."""
-        return [(estimate, self._verdict(estimate)) for estimate in _estimates(measured)]
+        estimates = measured if isinstance(measured, Sequence) else [Estimate(float(measured))]
+        return [(estimate, self._verdict(estimate)) for estimate in estimates]
 
     def undecided(self, measured: Measured) -> str:
         """Return why there is no verdict: what is open, and by how much."""
@@ -169,10 +169,6 @@ def _called(figure: str) -> str:
     """The paper's figures by their number, others by their name."""
     number = FIGURES[figure].number.lstrip("0")
     return number if number.isdigit() else figure
-
-
-def _estimates(measured: Measured) -> list[Estimate]:
-    return [*measured] if isinstance(measured, Sequence) else [Estimate(float(measured))]
 
 
 def _open(estimate: Estimate) -> str:
