@@ -8,7 +8,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/ending.smk"
+include: "workflow/rules/hooks.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/gfs.smk"
@@ -33,7 +33,7 @@ if os.path.normpath(RESULTS) != REFERENCE:
 rule all:
     default_target: True
     input:
-        everything(),
+        **everything(),
 
 
 depend_on_code()

@@ -22,7 +22,7 @@ import pandas as pd
 
 import crate
 import made_with
-import mending
+import rerun_command
 from gfsharp.errors import UserError
 from replication import check, claims, configuration, figure_registry, yaml_files
 from replication.configuration import Config
@@ -107,9 +107,11 @@ def made(config: Config) -> Iterator[str]:
     results, figures = config["directories"]["results"], config["directories"]["figures"]
     for figure in figure_registry.FIGURES:
         numbers = f"{results}/figures/{figure}.parquet"
-        drawn_from = files.read_provenance(_there(numbers))["parameters"]["tables_sha256"]
-        made_with.check_shown(config, figure, drawn_from)
-        for table, checksum in drawn_from.items():
+        record = files.read_provenance(_there(numbers))
+        if not record.get("inputs"):
+            raise UserError(f"{numbers} has a record that does not say what it was drawn from; run snakemake again")
+        made_with.check_shown(config, figure, record)
+        for table, checksum in record["inputs"].items():
             yield from _with_record(table)
             if files.sha256(table) != checksum:
                 raise UserError(f"{figure} was drawn from another {table} than is there; run snakemake again")
@@ -227,4 +229,4 @@ if __name__ == "__main__":
     try:
         main(sys.argv[1:])
     except UserError as error:
-        sys.exit(f"error: {mending.message(error)}")
+        sys.exit(f"error: {rerun_command.message(error)}")

@@ -1,7 +1,8 @@
 """The record of a run for an archive: an RO-Crate that follows the profile Workflow Run Crate.
 
 It says what is certain and no more: which files the workflow made from which configuration at which commits, between
-which times, by which versions. Who ran it is not known, so no agent is named.
+which times, by which versions, and, where their records name it, which job made which of them by which script from which
+of the others. Who ran it is not known, so no agent is named.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from rocrate.model import ContextEntity, File
 from rocrate.rocrate import ROCrate
 
 from replication.configuration import Config
+from replication.storage.files import sidecar
 
 FILE = "ro-crate-metadata.json"
 PROFILES = {
@@ -84,7 +86,8 @@ def metadata(
     workflow["programmingLanguage"] = language
     workflow["author"] = authors
     crate.root_dataset["mainEntity"] = workflow
-    crate.root_dataset["mentions"] = [_run(crate, described, contents, results, ["config.yaml", *overlays])]
+    run = _run(crate, described, contents, results, ["config.yaml", *overlays])
+    crate.root_dataset["mentions"] = [run, *_jobs(crate, described, contents, results)]
     return dict(crate.metadata.generate())
 
 
@@ -94,7 +97,12 @@ def sha256(content: bytes) -> str:
 
 def records_of(contents: Mapping[str, bytes], results: Sequence[str]) -> list[dict[str, Any]]:
     """Return the records beside the tables among the results."""
-    return [json.loads(contents[path]) for path in results if f"{path.removesuffix('.json')}.parquet" in contents]
+    return list(_by_table(contents, results).values())
+
+
+def _by_table(contents: Mapping[str, bytes], results: Sequence[str]) -> dict[str, dict[str, Any]]:
+    tables = [path for path in results if path.endswith(".parquet")]
+    return {path: json.loads(contents[str(sidecar(path))]) for path in tables}
 
 
 def commits(records: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -116,8 +124,12 @@ def _paper(crate: ROCrate, reference: Mapping[str, Any]) -> ContextEntity:
 def _file(crate: ROCrate, path: str, content: bytes) -> File:
     kind = FORMATS.get(Path(path).suffix) or mimetypes.guess_type(path)[0] or "text/plain"
     about = {"contentSize": str(len(content)), "encodingFormat": kind, "sha256": sha256(content)}
-    kinds = {"@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow"]} if path == WORKFLOW else {}
-    return crate.add(File(crate, dest_path=path, properties={**about, **kinds}))
+    kinds = ["File"]
+    if path == WORKFLOW or path.startswith("workflow/scripts/"):
+        kinds.append("SoftwareSourceCode")
+    if path == WORKFLOW:
+        kinds.append("ComputationalWorkflow")
+    return crate.add(File(crate, dest_path=path, properties={**about, "@type": kinds if len(kinds) > 1 else "File"}))
 
 
 def _software(name: str, number: str) -> dict[str, Any]:
@@ -146,8 +158,6 @@ def _run(
 ) -> ContextEntity:
     """Describe what made the results, from the records beside them."""
     records = records_of(contents, results)
-    ends = [datetime.fromisoformat(record["written"]) for record in records]
-    starts = [end - timedelta(seconds=record["wall_time_s"]) for end, record in zip(ends, records, strict=True)]
     versions = {(name, number) for record in records for name, number in record["versions"].items()}
     action = _entity(
         crate,
@@ -157,9 +167,7 @@ def _run(
             "name": "Run of the workflow",
             "description": f"Made at commit {' and '.join(commits(records))}; the times are those of the first and the "
             "last table that is here.",
-            "startTime": min(starts).isoformat(timespec="seconds"),
-            "endTime": max(ends).isoformat(timespec="seconds"),
-            "actionStatus": {"@id": "http://schema.org/CompletedActionStatus"},
+            **_completed(records),
         },
     )
     crate.add(action)
@@ -172,3 +180,37 @@ def _run(
     ]
     described[WORKFLOW]["softwareRequirements"] = used
     return action
+
+
+def _completed(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    ends = [datetime.fromisoformat(record["written"]) for record in records]
+    starts = [end - timedelta(seconds=record["wall_time_s"]) for end, record in zip(ends, records, strict=True)]
+    return {
+        "startTime": min(starts).isoformat(timespec="seconds"),
+        "endTime": max(ends).isoformat(timespec="seconds"),
+        "actionStatus": {"@id": "http://schema.org/CompletedActionStatus"},
+    }
+
+
+def _jobs(
+    crate: ROCrate, described: Mapping[str, Any], contents: Mapping[str, bytes], results: Sequence[str]
+) -> list[ContextEntity]:
+    """Describe each job that a record names: what it made by which script, of what is here."""
+    made: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+    for path, record in _by_table(contents, results).items():
+        if job := record.get("job"):
+            made.setdefault((job["rule"], job["log"]), {})[path] = record
+    actions = []
+    for (rule, log), tables in made.items():
+        script = described[f"workflow/scripts/{rule}.py"]
+        script["name"] = f"Rule {rule}"
+        action = _entity(crate, f"#{log}", "CreateAction", {"name": f"Rule {rule}", **_completed([*tables.values()])})
+        crate.add(action)
+        action["instrument"] = script
+        inputs = {path: described[path] for record in tables.values() for path in record["inputs"] if path in described}
+        action["object"] = [*inputs.values()]
+        # The pictures of a figure have its name.
+        of_job = {*tables, *(str(sidecar(path)) for path in tables)}
+        action["result"] = [described[path] for path in results if path in of_job or Path(path).stem == rule]
+        actions.append(action)
+    return actions

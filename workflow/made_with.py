@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gfsharp.errors import UserError
-from replication import configuration, figure_registry
+from replication import configuration
 from replication.configuration import Config
 from replication.storage import files
 
 Settings = Mapping[str, Any]
 
-MEND = "run snakemake again, or name with --configfile what it was made with"
+RERUN = "run snakemake again, or name with --configfile what it was made with"
 _NOTHING = "nothing"
 
 
 def check(config: Config, tables: Iterable[str]) -> list[str]:
-    """Hold the settings in the record of each table against the configuration's.
+    """Hold the settings in the record of each table against those of its section of the configuration.
 
     Returns:
-        What no record says the settings of: tables, and the start of figure 9 where its record is not kept.
+        What no record says the settings of: tables of earlier versions, and the start of figure 9 where its record is
+        not kept.
 
     Raises:
         UserError: a table was made with other settings (but for where a file of images lies) or is of other runs, or
@@ -39,58 +38,75 @@ def check(config: Config, tables: Iterable[str]) -> list[str]:
             if recorded is None:
                 silent.append(name)
                 continue
-            for key, was, now in _differences(recorded, json.loads(json.dumps(configured))):
+            for key, was, now in _differences(recorded, files.as_json(configured)):
+                if key.endswith("data_set.file") and _NOTHING in (was, now):
+                    continue
                 where = f"{name}: {key}" if name else key
-                raise UserError(f"{table} was made with {where} = {was}, the configuration has {now}; {MEND}")
-    _check_whole(config, records)
+                raise UserError(f"{table} was made with {where} = {was}, the configuration has {now}; {RERUN}")
+    _check_whole(config, records.values())
     return silent
 
 
-def check_shown(config: Config, figure: str, tables: Iterable[str]) -> None:
-    """Hold the experiments whose tables a figure was drawn from against those that the configuration shows in it.
+def check_shown(config: Config, figure: str, record: Settings) -> None:
+    """Hold the experiments that a figure shows by its record against those that the configuration shows in it.
 
     Raises:
         UserError: they are others.
     """
-    if figure not in figure_registry.OF_EXPERIMENTS:
+    if figure not in config["figures"]:
         return
-    stages = [_stage(config, table) for table in tables]
-    shown = {stage[1] for stage in stages if stage[0] in ("tables", "runs")}
-    wanted = set(configuration.figure_experiments(config, figure))
+    shown, wanted = (_names(found) for found in (record["parameters"].get("shows"), config["figures"][figure]))
     if shown != wanted:
-        there, asked_for = (", ".join(sorted(names)) for names in (shown, wanted))
-        raise UserError(f"{figure} shows {there}, the configuration has {asked_for} in it; {MEND}")
+        there, asked_for = (", ".join(names) or _NOTHING for names in (shown, wanted))
+        raise UserError(f"{figure} shows {there}, the configuration has {asked_for} in it; {RERUN}")
+
+
+def _names(shown: Any) -> list[str]:
+    return [shown] if isinstance(shown, str) else sorted(shown or ())
+
+
+def other_settings(parameters: Settings) -> Callable[[Settings], list[str]]:
+    """Return what says of a record which of its settings are not these."""
+    return lambda record: [key for key, _, _ in _differences(record["parameters"], files.as_json(parameters))]
+
+
+def other_runs(runs: Sequence[str | Path]) -> Callable[[Settings], list[str]]:
+    """Return what says of the record of an experiment's table that it has other runs than these.
+
+    Args:
+        runs: the tables of its runs, each in the folder of that run, whose name has seed and learning rate.
+    """
+
+    def names(paths: Iterable[str | Path]) -> set[str]:
+        return {Path(path).parent.name for path in paths}
+
+    return lambda record: [] if names(record["parameters"]["runs"]) == names(runs) else ["runs"]
 
 
 def _pairs(config: Config, table: str, record: Settings) -> Iterator[tuple[str, Settings | None, Settings]]:
     """Yield what a table was made with beside what it would be made with now: for several runs, by name."""
-    recorded = record["parameters"]
-    match _stage(config, table):
-        case "tables", experiment:
+    recorded, section = record["parameters"], record.get("section") or ""
+    match section.split("."):
+        case "experiments", experiment:
             yield from _runs(config, table, experiment, recorded.get("runs"))
-        case "runs", experiment, run, "gpgd", _:
-            settings = configuration.settings(config, "scalar", "gpgd")
-            rate = configuration.run(config, experiment, run).parameters["learning_rate"]
-            yield "", recorded, {**settings, "learning_rate": rate}
-        case "arora", *_, problem:
+        case "scalar", "gpgd":
+            labels = {key: recorded[key] for key in ("experiment", "run")}
+            rates = {run.name: run.parameters["learning_rate"] for run in _configured(config, labels["experiment"])}
+            gpgd = {**configuration.settings(config, "scalar", "gpgd"), **labels}
+            yield "", recorded, {**gpgd, "learning_rate": rates.get(labels["run"], _NOTHING)}
+        case "arora", problem:
             yield "", recorded, configuration.arora_settings(config, problem)
-        case "linear", stage:
-            yield "", recorded, configuration.settings(config, "linear", {"preimages": "gd_map"}.get(stage, stage))
-        case "scalar", "theorems", _:
+        case "scalar", "theorems":
             # A table is of one depth; all of them together are held against those asked for below.
             theorems = _without("depths", config["scalar"]["theorems"])
             yield "", {**_without("depth", recorded), "seed": record["seed"]}, theorems
-        case "scalar", stage, *_:
-            yield "", recorded, configuration.settings(config, "scalar", stage)
-        case "regression", stage, *_:
+        case "regression", stage:
             # As of depths: some seeds a table.
             settings = _without("seeds", configuration.settings(config, "regression", stage))
             data_set = configuration.data_set(config, settings["data"])
             yield "", configuration.used(_without("seeds", recorded)), {**settings, "data_set": data_set}
-
-
-def _stage(config: Config, table: str) -> tuple[str, ...]:
-    return Path(os.path.relpath(table, config["directories"]["results"])).with_suffix("").parts
+        case kind, stage:
+            yield "", recorded, configuration.settings(config, kind, stage)
 
 
 def _without(key: str, settings: Settings) -> dict[str, Any]:
@@ -104,15 +120,19 @@ def _runs(
     if not isinstance(recorded, Mapping):
         return
     found = {str(run.get("run")): run for run in recorded.values()}
-    runs = configuration.runs(config, experiment) if experiment in config["experiments"] else []
+    runs = _configured(config, experiment)
     if found.keys() != {run.name for run in runs}:
         there, asked_for = (", ".join(sorted(names)) or "none" for names in (found, [run.name for run in runs]))
-        raise UserError(f"{table} has the runs {there}, the configuration {asked_for}; {MEND}")
+        raise UserError(f"{table} has the runs {there}, the configuration {asked_for}; {RERUN}")
     for run in runs:
         labels = {"experiment": experiment, "run": run.name}
         yield run.name, configuration.used(found[run.name]), {**run.parameters, **labels}
         if run.starts_from_plane:
             yield _start(config)
+
+
+def _configured(config: Config, experiment: str) -> list[configuration.Run]:
+    return configuration.runs(config, experiment) if experiment in config["experiments"] else []
 
 
 def _start(config: Config) -> tuple[str, Settings | None, dict[str, Any]]:
@@ -130,21 +150,21 @@ def _differences(recorded: Settings, configured: Settings, at: str = "") -> Iter
         was, now = recorded.get(key, _NOTHING), configured.get(key, _NOTHING)
         if isinstance(was, Mapping) and isinstance(now, Mapping):
             yield from _differences(was, now, f"{at}{key}.")
-        elif was != now and not (key == "file" and _NOTHING in (was, now)):
+        elif was != now:
             yield f"{at}{key}", was, now
 
 
-def _check_whole(config: Config, records: Mapping[str, Settings]) -> None:
+def _check_whole(config: Config, records: Iterable[Settings]) -> None:
     """Hold the seeds and depths of all tables together against the configuration's."""
-    parameters = {_stage(config, table): record["parameters"] for table, record in records.items()}
-    depths = {found["depth"] for stage, found in parameters.items() if stage[:2] == ("scalar", "theorems")}
-    seeds = {
-        seed for stage, found in parameters.items() if stage[:2] == ("regression", "runs") for seed in found["seeds"]
-    }
+    of_section: dict[str, list[Settings]] = {}
+    for record in records:
+        of_section.setdefault(record.get("section") or "", []).append(record["parameters"])
+    depths = {found["depth"] for found in of_section.get("scalar.theorems", ())}
+    seeds = {seed for found in of_section.get("regression.runs", ()) for seed in found["seeds"]}
     for what, found, wanted in (
         ("depths of the theorems", depths, set(config["scalar"]["theorems"]["depths"])),
         ("seeds of squared regression", seeds, set(range(config["regression"]["runs"]["seeds"]))),
     ):
         if found and found != wanted:
             there, asked_for = (", ".join(map(str, sorted(values))) for values in (found, wanted))
-            raise UserError(f"there are the {what} {there}, the configuration has {asked_for}; {MEND}")
+            raise UserError(f"there are the {what} {there}, the configuration has {asked_for}; {RERUN}")

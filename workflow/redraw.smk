@@ -5,7 +5,7 @@ min_version("9.20")
 
 
 include: "rules/common.smk"
-include: "rules/ending.smk"
+include: "rules/hooks.smk"
 include: "rules/figures.smk"
 include: "rules/claims.smk"
 

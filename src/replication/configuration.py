@@ -82,6 +82,11 @@ class Run:
         return {key: value for key, value in self.parameters.items() if key not in _GFS_KEYS}
 
     @property
+    def section(self) -> str:
+        """The section of the configuration that says what the run is."""
+        return f"experiments.{self.experiment}"
+
+    @property
     def data(self) -> str | None:
         """The path of the run's data below ``data/``, without suffix; None where there is none.
 

@@ -26,31 +26,30 @@ Settings = Mapping[str, Any]
 File = str | Path
 
 
-def image_data(settings: Settings, tensors: File, downloads: str | None = None) -> None:
+def image_data(settings: Settings, tensors: File, downloads: str | None = None, *, section: str | None = None) -> None:
     """Write the images of a data set, or the data of a user's own, that its settings ask for.
 
     Args:
         settings: of a checked configuration.
         tensors: where ``inputs`` and ``targets`` go.
         downloads: where archives are kept, if the images are downloaded.
+        section: of the configuration that the settings are of, for the record.
 
     Raises:
         UserError: as of :func:`replication.data.labelled`.
     """
-    record = provenance.recorder(settings)
+    record = provenance.recorder(settings, section=section)
     arrays, statistics = data.labelled(settings, downloads)
-    of_images = {
-        "statistics": statistics,
-        "file_sha256": files.sha256(settings["file"]) if "file" in settings else None,
-    }
-    files.write_tensors(tensors, arrays, record() | (of_images if statistics else {}))
+    inputs = files.checksums([settings["file"]] if "file" in settings else [])
+    of_images = {"statistics": statistics} if statistics else {}
+    files.write_tensors(tensors, arrays, {**record(), "inputs": inputs, **of_images})
 
 
-def gaussian_data(settings: Settings, seed: int, tensors: File) -> None:
+def gaussian_data(settings: Settings, seed: int, tensors: File, *, section: str | None = None) -> None:
     """Write Gaussian samples, their labels and the sharpness of their flattest interpolator."""
     from replication.studies import regression as regression_runs
 
-    record = provenance.recorder(settings, seed=seed)
+    record = provenance.recorder(settings, section=section, seed=seed)
     files.write_tensors(tensors, regression_runs.tensors(settings, seed), record())
 
 
@@ -64,6 +63,7 @@ class Job:
         arrays: the content of that file.
         model: made of both.
         record: gives the record of what is written, its clock being started.
+        section: of the configuration that the parameters are of.
     """
 
     parameters: Settings
@@ -71,10 +71,17 @@ class Job:
     arrays: Mapping[str, Array] = field(repr=False)
     model: models.Model = field(repr=False)
     record: Record
+    section: str | None
 
     @classmethod
     def prepare(
-        cls, parameters: Settings, data_file: File | None, device: str, checkpoints: File | None = None
+        cls,
+        parameters: Settings,
+        data_file: File | None,
+        device: str,
+        checkpoints: File | None = None,
+        *,
+        section: str | None = None,
     ) -> Self:
         """Read the data and make the model on a torch device; ``auto`` is a GPU where there is one.
 
@@ -84,16 +91,17 @@ class Job:
             device: a torch device; networks only.
             checkpoints: the folder of the checkpoints that a finished training left, with the constants of its model;
                 None in training.
+            section: as above.
         """
-        record = provenance.recorder(parameters, seed=parameters["seed"])
+        record = _recorder(parameters, section, data_file)
         arrays = files.read_tensors(data_file) if data_file else {}
         kept = constants(checkpoints) if checkpoints else None
         model = models.build(parameters, arrays, device=device, constants=kept)
-        return cls(parameters, data_file, arrays, model, record)
+        return cls(parameters, data_file, arrays, model, record, section)
 
     def of(self, parameters: Settings) -> Self:
         """The same with other parameters to be recorded, and a clock that starts now."""
-        return replace(self, parameters=parameters, record=provenance.recorder(parameters, seed=parameters["seed"]))
+        return replace(self, parameters=parameters, record=_recorder(parameters, self.section, self.data_file))
 
     @property
     def learning_rate(self) -> float:
@@ -112,6 +120,11 @@ class Job:
             "device": str(getattr(self.model.initial, "device", "cpu")),
             **{key: value for key, value in provenance.hardware().items() if key in ("torch_threads", "gpu")},
         }
+
+
+def _recorder(parameters: Settings, section: str | None, data_file: File | None) -> Record:
+    inputs = files.checksums([data_file] if data_file else [])
+    return provenance.recorder(parameters, section=section, inputs=inputs, seed=parameters["seed"])
 
 
 def train(job: Job, trajectory: File, checkpoints: File) -> None:
@@ -182,16 +195,21 @@ def gfs_sharpness(job: Job, checkpoints: Sequence[File], trajectory: File, table
     Raises:
         UserError: the model's losses there are not those of the trajectory, the table of the training.
     """
+    inputs = files.checksums([trajectory, *checkpoints])
     with _exactly(job) as notes:
         found = runs.gfs_table(job.model, checkpoints, files.read_table(trajectory))
-    beside = {"checkpoints_sha256": checkpoint_checksums(checkpoints)}
-    files.write_table(table, found, {**job.record(), **notes(), **beside})
+    record = job.record()
+    beside = {"inputs": record["inputs"] | inputs, "checkpoints_sha256": checkpoint_checksums(checkpoints)}
+    files.write_table(table, found, {**record, **notes(), **beside})
 
 
 def join_gfs(parts: Sequence[File], table: File) -> None:
     """Write several GFS tables of one run as one, that which :func:`gfs_sharpness` would write of their checkpoints."""
     records = [files.read_provenance(path) for path in parts]
-    record = provenance.recorder(records[0]["parameters"], seed=records[0]["seed"])
+    first = records[0]
+    record = provenance.recorder(
+        first["parameters"], section=first.get("section"), inputs=files.checksums(parts), seed=first["seed"]
+    )
     checksums = {name: checksum for each in records for name, checksum in each["checkpoints_sha256"].items()}
     found = pd.concat([files.read_table(path) for path in parts], ignore_index=True)
     spent = round(sum(each["wall_time_s"] for each in records), 3)
@@ -219,7 +237,7 @@ def collect_run(
         trajectory: the table of the training.
         gfs: the tables of its checkpoints, all or some.
         settings: of the run as configured. A run that diverged at once has no flow whose record has its options.
-        labels: columns with one value, ``seed`` among them.
+        labels: columns with one value, ``experiment`` and ``seed`` among them.
         table: where it goes.
         trained: whether the training is done. Then what it would be resumed from is removed.
         beside: what the record says besides.
@@ -228,7 +246,12 @@ def collect_run(
     parameters = {**settings, **labels}
     for path in [trajectory, *gfs][:2]:
         parameters |= files.read_provenance(path)["parameters"]
-    record = provenance.recorder(parameters, seed=labels["seed"])
+    record = provenance.recorder(
+        parameters,
+        section=f"experiments.{labels['experiment']}",
+        inputs=files.checksums([trajectory, *gfs]),
+        seed=labels["seed"],
+    )
     found = runs.with_gfs(files.read_table(trajectory), [files.read_table(path) for path in gfs]).assign(**labels)
     files.write_table(table, found, {**record(), **(beside or {})}, columns=table_schema.RUN)
     if trained:
@@ -238,7 +261,11 @@ def collect_run(
 
 def collect(run_tables: Sequence[File], table: File, *, beside: Settings | None = None) -> None:
     """Write the table of all runs of an experiment; ``beside`` is what its record says besides."""
-    parameters = {str(path): files.read_provenance(path)["parameters"] for path in run_tables}
-    record = provenance.recorder({"runs": parameters})
+    records = {str(path): files.read_provenance(path) for path in run_tables}
+    record = provenance.recorder(
+        {"runs": {path: of_run["parameters"] for path, of_run in records.items()}},
+        section=next(iter(records.values())).get("section"),
+        inputs=files.checksums(run_tables),
+    )
     found = pd.concat([files.read_table(path) for path in run_tables], ignore_index=True)
     files.write_table(table, found, {**record(), **(beside or {})}, columns=table_schema.RUN)

@@ -177,7 +177,8 @@ def test_the_files_are_those_that_the_rules_write(done, here):
     (run,) = configuration.runs(configuration_of(here), FC)
     record = files.read_provenance(folder / "data/digits.safetensors")
     assert record["parameters"] == run.parameters["data_set"]
-    assert record["file_sha256"] == files.sha256(here / "digits.npz")
+    assert [*record["inputs"].values()] == [files.sha256(here / "digits.npz")]
+    assert record["section"] == "data.digits"
     tensors, (expected, _) = files.read_tensors(folder / "data/digits.safetensors"), data.labelled(record["parameters"])
     for name, array in expected.items():
         np.testing.assert_array_equal(tensors[name], array)

@@ -225,6 +225,36 @@ def test_a_record_of_an_earlier_version_is_read(tmp_path):
     assert files.read_record(tmp_path / "old.json") == {"sha256": "0", "parameters": {}}
 
 
+def test_records_lead_from_a_result_to_all_that_it_is_made_from(tmp_path):
+    text, data, table = (tmp_path / name for name in ("own.txt", "data.safetensors", "table.parquet"))
+    text.write_text("numbers")
+
+    def write(path, *inputs):
+        record = provenance.recorder({}, section="some.section", inputs=files.checksums(inputs))
+        files.write_tensors(path, {"x": np.ones(2)}, record())
+
+    write(data, text)
+    files.write_table(table, pd.DataFrame({"x": [1.0]}), {"parameters": {}})  # as of an earlier version
+    figure = tmp_path / "figure.safetensors"
+    write(figure, data, table)
+    behind = files.records_behind(figure)
+    assert behind.keys() == {str(path) for path in (figure, data, table)}
+    assert behind[str(data)]["inputs"] == {str(text): files.sha256(text)}
+    assert behind[str(figure)]["inputs"] == {str(path): files.sha256(path) for path in (data, table)}
+    assert behind[str(figure)]["section"] == "some.section"
+    assert "inputs" not in behind[str(table)]
+    text.unlink()
+    with pytest.raises(UnreadableError, match=f"cannot read {text}"):
+        files.checksums([data, text])
+
+
+def test_a_record_names_the_job_that_wrote_it(monkeypatch):
+    monkeypatch.setattr(provenance, "_JOB", {})
+    assert provenance.recorder({})()["job"] is None
+    provenance.name_job("plane", "results/logs/plane.log")
+    assert provenance.recorder({})()["job"] == {"rule": "plane", "log": "results/logs/plane.log"}
+
+
 def test_the_commit_of_a_record_is_that_of_the_source(tmp_path):
     """Results in version control that are made again do not count, nor does what happens while a job runs."""
     folder = tmp_path / "src"

@@ -51,15 +51,17 @@ def checkout(tmp_path, monkeypatch):
     return folder
 
 
-def draw(*overlays):
+def draw(*overlays, jobs=False):
     """Draw each figure from the one table and those of its experiments."""
     import pandas as pd
 
     config = yaml_files.merged("config.yaml", *overlays)
     for figure in figure_registry.FIGURES:
+        of_figure = {"shows": config["figures"].get(figure)}
         shown = configuration.figure_experiments(config, figure) if figure in figure_registry.OF_EXPERIMENTS else []
         tables = ["results/other/one.parquet", *(f"results/tables/{name}.parquet" for name in shown)]
-        drawn = {**RECORD, "parameters": {"tables_sha256": {table: files.sha256(table) for table in tables}}}
+        drawn = {**RECORD, "parameters": of_figure, "inputs": files.checksums(tables)}
+        drawn |= {"job": {"rule": figure, "log": f"results/logs/{figure}.log"}} if jobs else {}
         files.write_table(f"results/figures/{figure}.parquet", pd.DataFrame({"x": [2.0]}), drawn)
         for suffix in archive.FORMATS:
             with files.whole_file(f"figures/{figure}.{suffix}") as path:
@@ -154,6 +156,32 @@ def test_the_record_says_what_was_made_from_what(checkout):
                     assert link["@id"] in entities or link["@id"].startswith("http")
 
 
+def test_the_record_says_which_job_made_what_of_what(checkout):
+    draw(jobs=True)
+    graph = json.loads(contents(written())[1]["ro-crate-metadata.json"])["@graph"]
+    entities = {entity["@id"]: entity for entity in graph}
+    assert len(entities) == len(graph)
+    job = entities["#results/logs/figure03.log"]
+    assert {"@id": job["@id"]} in entities["./"]["mentions"]
+    assert job["instrument"] == {"@id": "workflow/scripts/figure03.py"}
+    assert "SoftwareSourceCode" in entities["workflow/scripts/figure03.py"]["@type"]
+    assert job["object"] == [{"@id": "results/other/one.parquet"}]
+    pictures = [f"figures/figure03.{suffix}" for suffix in archive.FORMATS]
+    assert [link["@id"] for link in job["result"]] == [
+        *pictures,
+        "results/figures/figure03.json",
+        "results/figures/figure03.parquet",
+    ]
+
+
+def test_a_figure_of_an_earlier_version_is_refused_in_words(checkout):
+    path = "results/figures/figure01.parquet"
+    record = files.read_provenance(path)
+    files.write_record(files.sidecar(path), {key: record[key] for key in record if key != "inputs"})
+    with pytest.raises(UserError, match=f"{path} has a record that does not say what it was drawn from; run snakemake"):
+        written()
+
+
 def test_what_is_not_committed_is_named(checkout):
     (checkout / "config.yaml").write_text((checkout / "config.yaml").read_text() + "# more\n")
     with pytest.raises(UserError, match=r"not committed.*config\.yaml"):
@@ -222,7 +250,9 @@ def test_results_of_other_settings_are_refused_and_those_of_unknown_ones_named(c
 
     def made(**changes):
         runs = {"a/run.parquet": {"run": run.name, "experiment": run.experiment, **run.parameters, **changes}}
-        files.write_table(table, pd.DataFrame({"x": [1.0]}), {**RECORD, "parameters": {"runs": runs}})
+        section = "experiments.scalar-depth4"
+        record = {**RECORD, "section": section, "parameters": {"runs": runs}}
+        files.write_table(table, pd.DataFrame({"x": [1.0]}), record)
         draw()
 
     made(stop={**run.parameters["stop"], "loss": 0.5})

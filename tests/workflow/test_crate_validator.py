@@ -68,9 +68,13 @@ def record(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     made = {"written": "2026-01-02T03:04:05+00:00", "wall_time_s": 60.0, "commit": "c0ffee"}
     versions = {"numpy": "2.0", "python": "3.11.7", "gfsharp": "0.1.0"}
-    files.write_table("results/t.parquet", pd.DataFrame({"x": [1.0]}), {**made, "versions": versions})
-    results = ["results/t.json", "results/t.parquet"]
-    code = ["Snakefile", "config.yaml", "config/paper.yaml", "CITATION.cff", "README.md", "LICENSE"]
+    for name, rule, inputs in (("t", "plane", []), ("figures/figure03", "figure03", ["results/t.parquet"])):
+        job = {"job": {"rule": rule, "log": f"results/logs/{rule}.log"}, "inputs": files.checksums(inputs)}
+        record = {**made, **job, "versions": versions}
+        files.write_table(f"results/{name}.parquet", pd.DataFrame({"x": [1.0]}), record)
+    results = [f"results/{name}.{suffix}" for name in ("t", "figures/figure03") for suffix in ("json", "parquet")]
+    scripts = [f"workflow/scripts/{rule}.py" for rule in ("plane", "figure03")]
+    code = [*scripts, "Snakefile", "config.yaml", "config/paper.yaml", "CITATION.cff", "README.md", "LICENSE"]
     contents = {name: (ROOT / name).read_bytes() for name in code} | {
         name: (tmp_path / name).read_bytes() for name in results
     }

@@ -135,12 +135,10 @@ def test_other_runs_seeds_and_depths_are_named(reference):
 
 
 def test_a_figure_of_other_experiments_is_named(reference):
-    for figure in figure_registry.OF_EXPERIMENTS:
-        names = configuration.figure_experiments(reference, figure)
-        shown = [f"results/reference/tables/{name}.parquet" for name in names]
-        made_with.check_shown(reference, figure, [*shown, "results/reference/scalar/plane.parquet"])
+    for figure in figure_registry.FIGURES:
+        made_with.check_shown(reference, figure, {"parameters": {"shows": reference["figures"].get(figure)}})
     with pytest.raises(UserError, match="figure08 shows scalar-pairs, the configuration has scalar-depth4 in it"):
-        made_with.check_shown(reference, "figure08", ["results/reference/tables/scalar-pairs.parquet"])
+        made_with.check_shown(reference, "figure08", {"parameters": {"shows": "scalar-pairs"}})
 
 
 def test_the_start_of_figure_9_is_held_where_its_record_is_kept(reference, tmp_path, monkeypatch):
@@ -156,6 +154,24 @@ def test_the_start_of_figure_9_is_held_where_its_record_is_kept(reference, tmp_p
     reference["scalar"]["start"]["largest_final"] *= 2
     with pytest.raises(UserError, match=r"start\.safetensors: start\.largest_final = "):
         made_with.check(reference, table)
+
+
+def test_a_record_of_an_earlier_version_says_nothing_of_its_settings(reference, tmp_path, monkeypatch):
+    path = "results/reference/scalar/plane.parquet"
+    record = files.read_provenance(ROOT / path)
+    assert "inputs" not in record  # nobody knows them any more
+    (tmp_path / path).parent.mkdir(parents=True)
+    files.write_record(tmp_path / files.sidecar(path), {key: record[key] for key in record if key != "section"})
+    monkeypatch.chdir(tmp_path)
+    reference["scalar"]["plane"]["learning_rate"] = 0.3
+    assert made_with.check(reference, [path]) == [path]
+
+
+def test_gpgd_of_a_run_that_is_no_more_is_named(reference):
+    path = "results/reference/runs/scalar-bifurcation/lr0.05/gpgd/orbits.parquet"
+    reference["experiments"]["scalar-bifurcation"]["learning_rates"] = [0.06]
+    with pytest.raises(UserError, match=r"learning_rate = 0\.05, the configuration has nothing"):
+        made_with.check(reference, [path])
 
 
 def test_results_may_be_named_absolutely(reference):

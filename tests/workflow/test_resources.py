@@ -3,7 +3,10 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 from project import ROOT
@@ -13,13 +16,8 @@ from replication.storage import files, provenance
 sys.path.append(str(ROOT / "workflow/scripts"))
 import resources
 
-RULES = {
-    "train": {
-        "outputs": ["results/runs/{run}/trajectory.parquet", "results/runs/{run}/trajectory.json"],
-        "benchmark": "results/benchmarks/train/{run}.tsv",
-    },
-    "claims": {"outputs": ["results/claims.json"], "benchmark": "results/benchmarks/claims.tsv"},
-}
+ONE = pd.DataFrame({"x": [1]})
+COLUMNS = ("seconds", "memory_mb", "processor_s", "disk_mb")
 
 
 def in_a_process(code, parent_mb=0):
@@ -59,36 +57,76 @@ def test_processor_time_is_that_of_work_not_of_waiting():
 
 def test_every_record_says_what_its_process_took_when_all_was_written(tmp_path):
     before = provenance.spent()["peak_memory_mb"]
-    files.write_table(tmp_path / "t.parquet", pd.DataFrame({"x": [1]}), provenance.recorder({})())
+    files.write_table(tmp_path / "t.parquet", ONE, provenance.recorder({})())
     record = files.read_provenance(tmp_path / "t.parquet")
     assert before <= record["peak_memory_mb"] <= provenance.spent()["peak_memory_mb"]
     assert record["processor_time_s"] > 0
     # One that is passed on keeps its own.
-    files.write_table(tmp_path / "u.parquet", pd.DataFrame({"x": [1]}), {"peak_memory_mb": None})
+    files.write_table(tmp_path / "u.parquet", ONE, {"peak_memory_mb": None})
     assert files.read_provenance(tmp_path / "u.parquet")["peak_memory_mb"] is None
+
+
+def made(path, log, inputs=(), **beside):
+    """A table as a job of this log leaves it."""
+    record = {"job": log and {"rule": "any", "log": f"results/logs/{log}.log"}, "inputs": files.checksums(inputs)}
+    write = files.write_tensors if path.endswith(".safetensors") else files.write_table
+    write(f"results/{path}", {"x": np.ones(1)} if write is files.write_tensors else ONE, {**record, **beside})
+    return f"results/{path}"
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Two trainings, one with a record of earlier versions, and the claims, which have none."""
     monkeypatch.chdir(tmp_path)
-    for run, spent in (("a", {"peak_memory_mb": 700.0, "processor_time_s": 30.0}), ("b", {"peak_memory_mb": None})):
-        files.write_table(f"results/runs/{run}/trajectory.parquet", pd.DataFrame({"x": [1]}), spent)
-    (tmp_path / "results/claims.json").write_text("[]")
+    made("runs/a/trajectory.parquet", "train/a", peak_memory_mb=700.0, processor_time_s=30.0)
+    made("runs/a/checkpoints/0.safetensors", "train/a", peak_memory_mb=600.0)
+    made("runs/b/trajectory.parquet", "train/b", peak_memory_mb=None)
+    made("runs/c/trajectory.parquet", None)
+    made("reference/runs/a/trajectory.parquet", "train/a", collected_from_sha256="0", peak_memory_mb=900.0)
     for name, memory in (("train/a", 200), ("train/b", 150), ("claims", 500)):
         path = tmp_path / f"results/benchmarks/{name}.tsv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"s\tmax_rss\tcpu_time\n40.0\t{memory}\t10.0\n")
+    records = resources.made_here("results")
+    return resources.with_records(
+        resources.benchmarks(Path("results/benchmarks")), resources.recorded(records, "results/logs")
+    ).set_index("job")
 
 
 def test_the_kernel_s_peak_takes_the_place_of_a_sampled_one(folder):
-    found = resources.recorded(["results"], RULES)
-    jobs = resources.with_records(resources.benchmarks(resources.Path("results/benchmarks")), found).assign(disk_mb=0.0)
-    memory = dict(zip(jobs["benchmark"], jobs["memory_mb"], strict=True))
-    assert memory == {
-        "results/benchmarks/train/a.tsv": 700.0,
-        "results/benchmarks/train/b.tsv": 150.0,
-        "results/benchmarks/claims.tsv": 500.0,
-    }
-    assert resources.by_rule(jobs).set_index("rule")["most_memory_mb"].to_dict() == {"claims": 500.0, "train": 700.0}
-    assert jobs.set_index("benchmark")["processor_s"]["results/benchmarks/train/a.tsv"] == 30.0
+    assert folder["memory_mb"].to_dict() == {"train/a": 700.0, "train/b": 150.0, "claims": 500.0}
+    assert resources.by_rule(folder).set_index("rule")["most_memory_mb"].to_dict() == {"claims": 500.0, "train": 700.0}
+    assert folder["processor_s"]["train/a"] == 30.0
+
+
+def test_a_job_has_left_what_names_it(folder, tmp_path):
+    left = [path for path in (tmp_path / "results/runs/a").rglob("*.*") if path.is_file()]
+    assert len(left) == 4
+    assert folder["disk_mb"]["train/a"] == pytest.approx(resources.size(*left))
+    assert folder["disk_mb"]["claims"] == 0  # of which the rule names the files
+
+
+def test_behind_a_figure_are_all_jobs_from_the_data_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = made("data/digits.safetensors", "image_data/digits")
+    plane = made("scalar/plane.parquet", "plane")
+    checkpoint = made("runs/net/s0/checkpoints/0.safetensors", "train/net/s0", [data])
+    trajectory = made("runs/net/s0/trajectory.parquet", "train/net/s0", [data])
+    flow = made("runs/net/s0/gfs/0.parquet", "gfs_sharpness/net/s0/0", [checkpoint, trajectory, data])
+    run = made("runs/net/s0/run.parquet", "collect_run/net/s0", [trajectory, flow])
+    made("runs/net/s1/run.parquet", "collect_run/net/s1", [trajectory])
+    table = made("tables/net.parquet", "collect/net", [run])
+    made("figures/figure01.parquet", "figure01", [table, plane])
+    params = SimpleNamespace(results="results", logs="results/logs")
+    of_run = {f"{rule}/net/s0" for rule in ("train", "collect_run")}
+    shared = {"figure01", "plane", "collect/net", "gfs_sharpness/net/s0/0", "image_data/digits"}
+    assert resources.behind("figure01", params) == of_run | shared
+    files.sidecar(flow).unlink()  # what is gone ends there
+    assert resources.behind("figure01", params) == of_run | shared - {"gfs_sharpness/net/s0/0"}
+
+
+def test_records_that_name_no_job_are_told():
+    of_rules = resources.by_rule(pd.DataFrame([{"rule": "train", **dict.fromkeys(COLUMNS, 1.0)}]))
+    of_figures = of_rules.rename(columns={"rule": "figure"})
+    assert "Of 3 files the records" in resources.markdown(of_rules, of_figures, "tiny", "machine", 3)
+    assert "name no job" not in resources.markdown(of_rules, of_figures, "tiny", "machine")

@@ -49,9 +49,12 @@ def test_every_result_has_its_provenance(finished):
     assert len(data_files) > 10
     for path in data_files:
         record = json.loads(path.with_suffix(".json").read_text())
-        for key in ("parameters", "seed", "versions", "commit", "hardware", "wall_time_s", "sha256"):
+        for key in ("parameters", "section", "inputs", "seed", "versions", "commit", "hardware", "wall_time_s", "sha256"):
             assert key in record, path
         assert record["file"] == path.name
+        assert (finished.folder / record["job"]["log"]).is_file()
+        for name, checksum in record["inputs"].items():
+            assert files.sha256(finished.folder / name) == checksum
 
 
 def test_logs_show_progress_and_benchmarks_are_kept(finished):

@@ -2,7 +2,6 @@
 import os
 import re
 import sys
-from functools import partial
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -13,8 +12,10 @@ ROOT = Path(str(workflow.current_basedir)).parents[1]
 # The packages are importable here and in cluster jobs even where they are not installed.
 sys.path[:0] = [str(ROOT / "workflow"), str(ROOT / "src")]
 
-import mending
+import made_with
+import rerun_command
 from replication import configuration, figure_registry, source_digest, variants, yaml_files
+from replication.storage import files
 from replication.training.checkpoints import checkpoint_files
 from gfsharp.errors import UserError
 
@@ -23,10 +24,10 @@ for stream in (sys.stdout, sys.stderr):
     if hasattr(stream, "reconfigure"):
         stream.reconfigure(errors="backslashreplace")
 
-mending.remember_command()
+rerun_command.remember_command()
 
 # Of two flags of a kind Snakemake takes the last and says nothing.
-if workflow.is_main_process and (dropped := mending.dropped_options()):
+if workflow.is_main_process and (dropped := rerun_command.dropped_options()):
     raise WorkflowError(dropped)
 
 # Before Snakemake reads them, for it says neither the file nor the line.
@@ -68,7 +69,7 @@ REFERENCE = "results/reference"
 
 
 # What a job's script imports and its results do not depend on: logs and errors; and what only other jobs call.
-AROUND = ("_job", "mending", *source_digest.NO_RESULT)
+AROUND = ("_job", "rerun_command", *source_digest.NO_RESULT)
 NOT_CALLED = {
     "train": source_digest.NOT_IN_TRAINING,
     **dict.fromkeys(("image_data", "gaussian_data", "collect_run", "collect"), ("gfsharp.flow",)),
@@ -132,8 +133,10 @@ def is_network(wildcards):
 OF_OTHER_SETTINGS = set()
 
 
-def as_set_now(result, differ):
+def as_set_now(result, differing):
     """Have a result made again that other settings made, whatever Snakemake knows of it; asked for as an input: none.
+
+    `differing` says of the record beside it which settings are others now.
 
     Snakemake compares settings with those that it noted for the same path. Of a folder that was copied, moved or named
     anew in the configuration it has no note, or that of other results; the record beside each result says what it is of.
@@ -141,50 +144,43 @@ def as_set_now(result, differ):
     if not workflow.is_main_process or workflow.dag is None:
         return []
     path = f"{result}.json"
-    differ = differ(path)
-    if differ is None and path in OF_OTHER_SETTINGS:
+    try:
+        differ = differing(files.read_record(path))
+    except (UserError, KeyError, TypeError, AttributeError):
+        differ = []  # what is missing or damaged is made again, or named, elsewhere
+    if not differ and path in OF_OTHER_SETTINGS:
         OF_OTHER_SETTINGS.remove(path)
         workflow.dag.forcefiles.discard(path)
-    elif differ is not None and path not in OF_OTHER_SETTINGS:
+    elif differ and path not in OF_OTHER_SETTINGS:
         OF_OTHER_SETTINGS.add(path)
         # Unless the user asks Snakemake not to look at settings.
         wanted = "params" in {str(trigger).lower() for trigger in workflow.rerun_triggers}
         if wanted:
             workflow.dag.forcefiles.add(path)
-        remade = ": it is made again" if wanted else f"; to make it again: {mending.command(path)}"
+        remade = ": it is made again" if wanted else f"; to make it again: {rerun_command.command(path)}"
         print(f"{result} was made with other settings ({', '.join(differ)}){remade}", file=sys.stderr)
     return []
 
 
 def training_as_set_now(wildcards):
-    run = run_of(wildcards)
-    return as_set_now(
-        f"{RUN.format(**wildcards)}/trajectory",
-        partial(mending.other_settings, parameters=run.training_parameters),
-    )
+    settings = run_of(wildcards).training_parameters
+    return as_set_now(f"{RUN.format(**wildcards)}/trajectory", made_with.other_settings(settings))
 
 
 def gfs_as_set_now(wildcards):
-    run = run_of(wildcards)
-    return as_set_now(
-        f"{RUN.format(**wildcards)}/gfs/{wildcards.batch}",
-        partial(mending.other_settings, parameters=run.parameters),
-    )
+    settings = run_of(wildcards).parameters
+    return as_set_now(f"{RUN.format(**wildcards)}/gfs/{wildcards.batch}", made_with.other_settings(settings))
 
 
 def data_as_set_now(wildcards):
     parts = [wildcards.dataset, *([f"seed{wildcards.seed}"] if "seed" in wildcards.keys() else [])]
-    return as_set_now(
-        f"{RESULTS}/data/{os.path.join(*parts)}",
-        partial(mending.other_settings, parameters=data_settings(wildcards)),
-    )
+    result = f"{RESULTS}/data/{os.path.join(*parts)}"
+    return as_set_now(result, made_with.other_settings(data_settings(wildcards)))
 
 
 def table_as_set_now(wildcards):
-    return as_set_now(
-        f"{RESULTS}/tables/{wildcards.experiment}",
-        partial(mending.other_runs, runs=run_tables(wildcards)),
-    )
+    result = f"{RESULTS}/tables/{wildcards.experiment}"
+    return as_set_now(result, made_with.other_runs(run_tables(wildcards)))
 
 
 def gpus(wildcards):
@@ -201,7 +197,7 @@ def run_checkpoints(wildcards):
     try:
         return [str(path) for path in checkpoint_files(training.output.checkpoints)]
     except UserError as error:
-        raise WorkflowError(mending.message(error))
+        raise WorkflowError(rerun_command.message(error))
 
 
 def checkpoint_batches(wildcards):
@@ -237,12 +233,9 @@ def figure_files(figure):
 
 
 def everything():
-    """What `all` makes: every figure, and the claims."""
-    return [
-        *(figure_files(figure) for figure in figure_registry.FIGURES),
-        f"{RESULTS}/claims.json",
-        f"{RESULTS}/claims.md",
-    ]
+    """What `all` makes: every figure, and the claims, by the rules that make them."""
+    figures = {figure: figure_files(figure) for figure in figure_registry.FIGURES}
+    return {**figures, "claims": [f"{RESULTS}/claims.json", f"{RESULTS}/claims.md"]}
 
 
 def caption_of(figure):
@@ -346,15 +339,6 @@ def reference_tables():
     made_from = {path for name in DRAWN for path in getattr(rules, name).input}
     tables = sorted(path for path in made_from if path.endswith(".parquet"))
     return {f"{REFERENCE}/{os.path.relpath(path, RESULTS)}": path for path in tables}
-
-
-def outputs_of_rules():
-    """The patterns of what each rule makes, and of its benchmark."""
-    return {
-        made_by.name: {"outputs": [str(output) for output in made_by.output], "benchmark": str(made_by.benchmark)}
-        for made_by in workflow.rules
-        if made_by.benchmark
-    }
 
 
 # The variants of the sensitivity studies, by study and name.

@@ -65,5 +65,6 @@ for figure in figure_registry.FIGURES.values():
             ENVIRONMENT
         params:
             figure=figure.name,
+            shows=config["figures"].get(figure.name),
         script:
             "../scripts/{params.figure}.py"

@@ -79,7 +79,7 @@ localrules:
 
 rule resources:
     input:
-        everything(),
+        **everything(),
     output:
         page=f"{RESULTS}/speed/resources.md",
         table=f"{RESULTS}/speed/resources.parquet",
@@ -92,8 +92,8 @@ rule resources:
         ENVIRONMENT
     params:
         scale=config["scale"],
-        directories={"results": RESULTS, "figures": FIGURES},
+        results=RESULTS,
+        logs=LOGS,
         benchmarks=BENCHMARKS,
-        rules=lambda wildcards: outputs_of_rules(),
     script:
         "../scripts/resources.py"

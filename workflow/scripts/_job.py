@@ -22,9 +22,9 @@ import psutil
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
-import mending
+import rerun_command
 from gfsharp.errors import UserError
-from replication.storage import files
+from replication.storage import files, provenance
 
 SECONDS_BETWEEN_LOOKS = 1
 SHELLS = {"bash", "dash", "sh", "zsh"}
@@ -32,11 +32,12 @@ SHELLS = {"bash", "dash", "sh", "zsh"}
 
 def run(main: Callable[[Any], None], snakemake: Any) -> None:
     """Call ``main(snakemake)`` with all output in the job's log; a user's mistake ends it with its message alone."""
+    provenance.name_job(snakemake.rule, snakemake.log[0])
     with _log(snakemake.log[0]) as log, redirect_stdout(log), redirect_stderr(log):
         try:
             main(snakemake)
         except UserError as error:
-            _end(f"error: {mending.message(error)}", log)
+            _end(f"error: {rerun_command.message(error)}", log)
         except OSError as error:
             # The log may be what could not be written.
             _end(f"error: {error}" if error.errno in files.DISK_ERRORS else traceback.format_exc(), log)
@@ -120,20 +121,17 @@ def read_table(paths: Any) -> tuple[list[str], Any]:
     """Return the paths and the content of an input; of a table in several files all rows."""
     import pandas as pd
 
-    from replication.storage import files
-
     if isinstance(paths, str):
         return [paths], files.read_table(paths)
     return list(paths), pd.concat([files.read_table(path) for path in paths], ignore_index=True)
 
 
-def run_table(make: Callable[[Any], Any], snakemake: Any) -> None:
-    """Write the table that ``make`` makes of the rule's settings, its first parameter."""
-    from replication.storage import files, provenance
+def run_table(make: Callable[[Any], Any], section: str, snakemake: Any) -> None:
+    """Write the table that ``make`` makes of a section of the configuration, the rule's first parameter."""
 
     def main(snakemake: Any) -> None:
         settings = snakemake.params[0]
-        record = provenance.recorder(settings)
+        record = provenance.recorder(settings, section=section)
         files.write_table(snakemake.output.table, make(settings), record())
 
     run(main, snakemake)
@@ -148,12 +146,13 @@ def run_figure(draw: Callable[..., Any], snakemake: Any) -> None:
     import pandas as pd
 
     from replication.figures import plotting
-    from replication.storage import files, provenance
 
     def main(snakemake: Any) -> None:
         inputs = dict(snakemake.input.items())
         listed = [path for paths in inputs.values() for path in ([paths] if isinstance(paths, str) else paths)]
-        record = provenance.recorder({"tables_sha256": {path: files.sha256(path) for path in listed}})
+        shows = snakemake.params.shows
+        section = f"figures.{snakemake.rule}" if shows else None
+        record = provenance.recorder({"shows": shows}, section=section, inputs=files.checksums(listed))
         tables = {name: read_table(paths)[1] for name, paths in inputs.items()}
         with plotting.style():
             plotting.save(draw(**tables), snakemake.output.pdf, snakemake.output.png, snakemake.output.svg)

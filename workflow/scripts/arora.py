@@ -7,8 +7,8 @@ from replication.studies.arora import phases
 
 def main(snakemake):
     settings = snakemake.params.runs
-    record = provenance.recorder(settings)
     problem = snakemake.wildcards.problem
+    record = provenance.recorder(settings, section=f"arora.{problem}")
     files.write_table(snakemake.output.table, phases.table(problem, settings), record())
     files.write_table(snakemake.output.rises, phases.rises(problem, settings), record())
 

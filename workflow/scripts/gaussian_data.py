@@ -5,7 +5,8 @@ from replication import stages
 
 
 def main(snakemake):
-    stages.gaussian_data(snakemake.params.data, int(snakemake.wildcards.seed), snakemake.output.tensors)
+    seed, section = int(snakemake.wildcards.seed), f"data.{snakemake.wildcards.dataset}"
+    stages.gaussian_data(snakemake.params.data, seed, snakemake.output.tensors, section=section)
 
 
 if "snakemake" in globals():

@@ -9,7 +9,8 @@ from replication import stages
 def main(snakemake):
     checkpoints = list(snakemake.input.checkpoints)
     folder, data = Path(checkpoints[0]).parent, snakemake.input.data or None
-    job = stages.Job.prepare(snakemake.params.run, data, snakemake.resources.device, folder)
+    section = f"experiments.{snakemake.wildcards.experiment}"
+    job = stages.Job.prepare(snakemake.params.run, data, snakemake.resources.device, folder, section=section)
     stages.gfs_sharpness(job, checkpoints, snakemake.input.trajectory, snakemake.output.table)
 
 

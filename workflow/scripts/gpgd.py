@@ -12,15 +12,17 @@ NO_CHECKPOINTS = {"iteration": np.empty(0, dtype=np.int64), "weights": np.empty(
 
 def main(snakemake):
     settings, eta = snakemake.params.gpgd, snakemake.params.learning_rate
-    record = provenance.recorder({**settings, "learning_rate": eta})
+    labels = snakemake.params.labels
+    inputs = files.checksums([snakemake.input.trajectory, *snakemake.input.checkpoints])
+    record = provenance.recorder({**settings, "learning_rate": eta, **labels}, section="scalar.gpgd", inputs=inputs)
     trajectory = files.read_table(snakemake.input.trajectory)
     blocks = [files.read_tensors(path) for path in snakemake.input.checkpoints] or [NO_CHECKPOINTS]
     iterations = np.concatenate([block["iteration"] for block in blocks])
     weights = np.concatenate([block["weights"] for block in blocks])
     iterates, orbits = bifurcation.beside_descent(iterations, weights, eta, **settings)
     iterates = bifurcation.with_ending(iterates, trajectory)
-    files.write_table(snakemake.output.iterates, iterates.assign(**snakemake.params.labels), record())
-    files.write_table(snakemake.output.orbits, orbits.assign(**snakemake.params.labels), record())
+    files.write_table(snakemake.output.iterates, iterates.assign(**labels), record())
+    files.write_table(snakemake.output.orbits, orbits.assign(**labels), record())
 
 
 if "snakemake" in globals():

@@ -5,7 +5,8 @@ from replication import stages
 
 
 def main(snakemake):
-    stages.image_data(snakemake.params.data, snakemake.output.tensors, snakemake.params.downloads)
+    params, section = snakemake.params, f"data.{snakemake.wildcards.dataset}"
+    stages.image_data(params.data, snakemake.output.tensors, params.downloads, section=section)
 
 
 if "snakemake" in globals():

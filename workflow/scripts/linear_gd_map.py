@@ -7,7 +7,7 @@ from replication.studies.linear import gd_map
 
 def main(snakemake):
     settings = snakemake.params.gd_map
-    record = provenance.recorder(settings)
+    record = provenance.recorder(settings, section="linear.gd_map")
     files.write_table(snakemake.output.table, gd_map.table(settings), record())
     files.write_table(snakemake.output.preimages, gd_map.preimage_table(settings["preimages"]), record())
 

@@ -10,7 +10,7 @@ from replication.studies.scalar import plane
 
 def main(snakemake):
     settings = snakemake.params.plane
-    record = provenance.recorder(settings)
+    record = provenance.recorder(settings, section="scalar.plane")
     starts = math.prod(settings["points"])
     with progress.bar(starts, "starts") as bar:
         table = plane.table(settings, threads=snakemake.threads)

@@ -9,9 +9,8 @@ from replication.studies.scalar import plane
 
 def main(snakemake):
     settings, rule = snakemake.params.plane, snakemake.params.start
-    record = provenance.recorder(
-        {"plane": settings, "start": rule, "table_sha256": files.sha256(snakemake.input.plane)}
-    )
+    inputs = files.checksums([snakemake.input.plane])
+    record = provenance.recorder({"plane": settings, "start": rule}, section="scalar.start", inputs=inputs)
     table = files.read_table(snakemake.input.plane)
     columns = {name: table[name].to_numpy() for name in table}
     chosen = plane.choose_start(columns, 2 / settings["learning_rate"], rule["crossing_loss"], rule["largest_final"])

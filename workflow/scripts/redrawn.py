@@ -106,7 +106,7 @@ def run_script(name, rule):
     _job.end_with_the_workflow()
     given = {key: Named(**rule[key]) for key in ("input", "output", "params")}
     script = Path(__file__).with_name(f"{name}.py")
-    runpy.run_path(str(script), {"snakemake": SimpleNamespace(**given, log=rule["log"])})
+    runpy.run_path(str(script), {"snakemake": SimpleNamespace(**given, rule=name, log=rule["log"])})
 
 
 def said(code, rule):

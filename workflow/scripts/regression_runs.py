@@ -11,7 +11,8 @@ def main(snakemake):
 
     settings = snakemake.params.runs
     seeds = snakemake.params.seeds
-    record = provenance.recorder({**settings, "seeds": seeds, "data_set": snakemake.params.data})
+    parameters = {**settings, "seeds": seeds, "data_set": snakemake.params.data}
+    record = provenance.recorder(parameters, section="regression.runs")
     data_set = data.gaussian_arguments(snakemake.params.data)
     fractions = settings["learning_rate_fractions"]
     tables = []

@@ -10,7 +10,8 @@ def main(snakemake):
     import pandas as pd
 
     settings = snakemake.params.scales
-    record = provenance.recorder({**settings, "data_set": snakemake.params.data}, seed=settings["seed"])
+    parameters = {**settings, "data_set": snakemake.params.data}
+    record = provenance.recorder(parameters, section="regression.scales", seed=settings["seed"])
     data_set = data.gaussian_arguments(snakemake.params.data)
     tables = regression.scales(data_set, settings["seed"], settings["values"], settings["start"], settings["stop"])
     files.write_table(snakemake.output.table, pd.concat(tables, ignore_index=True), record())

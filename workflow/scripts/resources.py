@@ -1,13 +1,11 @@
 """Rule resources: what memory, time and disk the jobs of each rule took, and each figure with all that is behind it."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 import _job
-import outputs
 from replication import figure_registry
 from replication.storage import files, provenance
 
@@ -20,23 +18,41 @@ RECORDED = {"peak_memory_mb": "memory_mb", "processor_time_s": "processor_s"}
 def main(snakemake):
     params = snakemake.params
     record = provenance.recorder({"scale": params.scale})
-    jobs = benchmarks(Path(params.benchmarks))
-    jobs = with_records(jobs, recorded(params.directories.values(), params.rules))
-    left = outputs.sizes(params.directories.values(), params.rules)
-    jobs["disk_mb"] = jobs["benchmark"].map(left).fillna(0) / 1e6
+    records = made_here(params.results)
+    jobs = with_records(benchmarks(Path(params.benchmarks)), recorded(records, params.logs))
+    for name, paths in snakemake.input.items():  # what has no record: pictures, claims
+        jobs.loc[jobs["job"] == name, "disk_mb"] += size(*paths)
     jobs = jobs[jobs["rule"] != snakemake.rule]
     of_rules = by_rule(jobs)
     of_figures = by_figure(jobs, {figure: behind(figure, params) for figure in figure_registry.FIGURES})
     hardware = provenance.hardware()
     machine = f"{hardware['processor']}, {hardware['cores']} cores"
-    files.write_text(snakemake.output.page, markdown(of_rules, of_figures, params.scale, machine))
+    nameless = sum(of_table.get("job") is None for of_table in records.values())
+    files.write_text(snakemake.output.page, markdown(of_rules, of_figures, params.scale, machine, nameless))
     files.write_table(snakemake.output.table, of_rules, {**record(), "figures": of_figures.to_dict("records")})
 
 
+def made_here(results):
+    """Return the records of all tables and tensor files that jobs left in the folder of results, by path."""
+    found = {str(path): files.read_provenance(path) for path in Path(results).rglob("*.*") if files.has_record(path)}
+    return {path: record for path, record in found.items() if "collected_from_sha256" not in record}
+
+
+def job_of(record, logs):
+    """Return the job that left a record, by its log and so by its benchmark; None of records of earlier versions."""
+    job = record.get("job")
+    return str(Path(job["log"]).relative_to(logs).with_suffix("")) if job else None
+
+
 def behind(figure, params):
-    """Return the benchmarks of all jobs that a figure needs."""
-    paths = outputs.behind(figure, **params.directories)
-    return {outputs.benchmark_of(path, params.rules) for path in paths}
+    """Return all jobs that a figure needs, its own among them."""
+    records = files.records_behind(f"{params.results}/figures/{figure}.parquet")
+    return {job_of(record, params.logs) for record in records.values()}
+
+
+def size(*paths):
+    """Return the size of files in megabytes."""
+    return sum(Path(path).stat().st_size for path in paths) / 1e6
 
 
 def benchmarks(folder):
@@ -44,32 +60,31 @@ def benchmarks(folder):
     tables = []
     for path in sorted(folder.rglob("*.tsv")):
         table = pd.read_csv(path, sep="\t", na_values="-")[list(MEASURED)].rename(columns=MEASURED).astype(float)
-        rule = path.relative_to(folder).with_suffix("").parts[0]
-        tables.append(table.assign(rule=rule, benchmark=str(path)))
+        job = path.relative_to(folder).with_suffix("")
+        tables.append(table.assign(rule=job.parts[0], job=str(job)))
     jobs = pd.concat(tables, ignore_index=True)
     # A job too short to be sampled.
     jobs.loc[jobs["memory_mb"] == 0, ["memory_mb", "processor_s"]] = float("nan")
     return jobs
 
 
-def recorded(folders, rules):
-    """Return what the records say that each job took, by its benchmark: of several the most."""
-    rows = []
-    for path in (path for folder in folders for path in Path(folder).rglob("*.json")):
-        benchmark = outputs.benchmark_of(str(path), rules)
-        if benchmark is None or not any(path.with_suffix(suffix).exists() for suffix in (".parquet", ".safetensors")):
-            continue
-        record = json.loads(path.read_text(encoding="utf-8"))
-        rows.append({"benchmark": benchmark, **{ours: record.get(name) for name, ours in RECORDED.items()}})
-    table = pd.DataFrame(rows, columns=["benchmark", *RECORDED.values()])
-    return table.astype(dict.fromkeys(RECORDED.values(), float)).groupby("benchmark").max()
+def recorded(records, logs):
+    """Return what the records say that each job took, of several the most, and the size of what they are of."""
+    rows = [
+        {"job": job_of(record, logs), "disk_mb": size(path, files.sidecar(path))}
+        | {ours: record.get(name) for name, ours in RECORDED.items()}
+        for path, record in records.items()
+    ]
+    table = pd.DataFrame(rows, columns=["job", "disk_mb", *RECORDED.values()])
+    took = dict.fromkeys(RECORDED.values(), "max")
+    return table.astype(dict.fromkeys(took, float)).groupby("job").agg({"disk_mb": "sum", **took})
 
 
 def with_records(jobs, recorded):
     """Return the jobs with what their records say, where that is more than was sampled, or nothing was."""
-    jobs = jobs.copy()
+    jobs = jobs.assign(disk_mb=jobs["job"].map(recorded["disk_mb"]).fillna(0))
     for name in RECORDED.values():
-        jobs[name] = np.fmax(jobs[name], jobs["benchmark"].map(recorded[name]).astype(float))
+        jobs[name] = np.fmax(jobs[name], jobs["job"].map(recorded[name]).astype(float))
     return jobs
 
 
@@ -91,11 +106,11 @@ def by_rule(jobs):
 
 def by_figure(jobs, needed):
     """Return the same of the jobs that each figure needs; what figures share counts for each of them."""
-    shown = [jobs[jobs["benchmark"].isin(benchmarks)].assign(figure=figure) for figure, benchmarks in needed.items()]
+    shown = [jobs[jobs["job"].isin(names)].assign(figure=figure) for figure, names in needed.items()]
     return pd.concat(shown).groupby("figure").agg(**TAKEN).reset_index()
 
 
-def markdown(of_rules, of_figures, scale, machine):
+def markdown(of_rules, of_figures, scale, machine, nameless=0):
     header = [
         "jobs | most memory (MB) | most processor time (s) | longest (s) | together (s) | disk (MB) |",
         "|---|---|---|---|---|---|---|",
@@ -108,6 +123,11 @@ def markdown(of_rules, of_figures, scale, machine):
         "samples): without Snakemake's own, and empty where neither is there. Beside other work jobs take longer, but",
         "little more processor time. Disk is what they left.",
         f"Scale: {scale}. Machine: {machine}.",
+        *(
+            [f"Of {nameless} files the records, of an earlier version, name no job: these are left out."]
+            if nameless
+            else []
+        ),
         "",
         f"| rule | {header[0]}",
         header[1],

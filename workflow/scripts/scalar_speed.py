@@ -12,7 +12,7 @@ COUNTS = [100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000]
 
 
 def main(snakemake):
-    record = provenance.recorder(snakemake.params.plane)
+    record = provenance.recorder(snakemake.params.plane, section="scalar.plane")
     rows = scalar.against_others() + scalar.figure_3(snakemake.params.plane, threads=min(2, snakemake.threads))
     scaled = scalar.scaling(DEPTHS, COUNTS)
     hardware = provenance.hardware()

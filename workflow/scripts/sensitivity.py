@@ -9,7 +9,9 @@ from replication.storage import files, provenance
 def main(snakemake):
     import pandas as pd
 
-    record = provenance.recorder({"scale": snakemake.params.scale, "sensitivity": snakemake.params.studies})
+    parameters = {"scale": snakemake.params.scale, "sensitivity": snakemake.params.studies}
+    inputs = files.checksums(snakemake.input.variants)
+    record = provenance.recorder(parameters, section="sensitivity", inputs=inputs)
     if not snakemake.input.variants:
         raise UserError("the configuration's section sensitivity has no study, so there is nothing to measure; add one")
     found = pd.concat([files.read_table(path) for path in snakemake.input.variants], ignore_index=True)

@@ -10,7 +10,8 @@ def main(snakemake):
     params = snakemake.params
     # The number is of the file's name, not of what is in it.
     variant = Variant(snakemake.wildcards.study, params.key, value=params.value)
-    record = provenance.recorder({**params.made_from, "key": params.key, "value": params.value})
+    parameters = {**params.made_from, "key": params.key, "value": params.value}
+    record = provenance.recorder(parameters, section=f"sensitivity.{variant.study}")
     found = sensitivity.measured(
         variant, params.table, params.made_from, device=snakemake.resources.device, downloads=params.downloads
     )

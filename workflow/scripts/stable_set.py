@@ -13,7 +13,7 @@ def main(snakemake):
     import pandas as pd
 
     settings = snakemake.params.stable_set
-    record = provenance.recorder(settings)
+    record = provenance.recorder(settings, section="scalar.stable_set")
     products = np.linspace(*settings["products"], settings["points"])
     # At zero the gradient vanishes or has no top component; at one every stable minimum belongs to the set.
     products = products[(np.abs(products) > 1e-9) & (np.abs(products - 1) > 1e-9)]

@@ -12,7 +12,7 @@ def main(snakemake):
     import pandas as pd
 
     depth, points, seed = int(snakemake.wildcards.depth), snakemake.params.points, snakemake.params.seed
-    record = provenance.recorder({"depth": depth, "points": points}, seed=seed)
+    record = provenance.recorder({"depth": depth, "points": points}, section="scalar.theorems", seed=seed)
     rows = []
     with progress.bar(len(theorems.STATEMENTS), "statements") as bar:
         for statement in theorems.STATEMENTS:

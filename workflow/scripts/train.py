@@ -5,7 +5,9 @@ from replication import stages
 
 
 def main(snakemake):
-    job = stages.Job.prepare(snakemake.params.run, snakemake.input.data or None, snakemake.resources.device)
+    section = f"experiments.{snakemake.wildcards.experiment}"
+    data, device = snakemake.input.data or None, snakemake.resources.device
+    job = stages.Job.prepare(snakemake.params.run, data, device, section=section)
     stages.train(job, snakemake.output.table, snakemake.output.checkpoints)
 
 

@@ -128,11 +128,9 @@ class _Session:
         # One that was just being written when a process was killed is written anew when its run's turn comes.
         there = {name: path for name, path in tables.items() if files.is_whole(path)}
         table = self._results / "tables" / f"{run.experiment}.parquet"
-        checksums = {name: files.sha256(path) for name, path in there.items()}
-        if if_stale and (not there or _recorded(table, "run_tables_sha256") == checksums):
+        if if_stale and (not there or _recorded(table, "inputs") == files.checksums(there.values())):
             return
         beside = {
-            "run_tables_sha256": checksums,
             "of_runs": {name: _of_run(files.read_provenance(path)) for name, path in there.items()},
             "missing_runs": [name for name in tables if name not in there],
         }

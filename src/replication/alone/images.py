@@ -49,7 +49,7 @@ def prepare(runs: Sequence[Run], results: Path, downloads: str) -> None:
 
 
 def _prepare(run: Run, tensors: Path, downloads: str) -> None:
-    settings = run.parameters["data_set"]
+    settings, section = run.parameters["data_set"], f"data.{run.parameters['data']}"
     if tensors.exists():
         _require_same(tensors, settings)
         return
@@ -57,9 +57,10 @@ def _prepare(run: Run, tensors: Path, downloads: str) -> None:
     try:
         if settings["source"] == "gaussian":
             assert run.seed is not None  # of squared regression, whose seed is that of the data
-            stages.gaussian_data(settings, run.seed, tensors)
+            stages.gaussian_data(settings, run.seed, tensors, section=section)
         else:
-            stages.image_data(settings, str(tensors), downloads if configuration.downloads(settings) else None)
+            wanted = downloads if configuration.downloads(settings) else None
+            stages.image_data(settings, str(tensors), wanted, section=section)
     except ImportError as error:
         wanted = f"; name a local .npz with --data-file {settings['source']}=PATH" if "images" in settings else ""
         raise UserError(f"the data of {run.experiment} cannot be made here: {error}{wanted}") from error
@@ -69,7 +70,9 @@ def _require_same(tensors: Path, settings: Mapping[str, Any]) -> None:
     files.check(tensors)
     record = files.read_provenance(tensors)
     same = without_places(record["parameters"]) == without_places(settings)
-    if "file" in settings and record.get("file_sha256") != files.sha256(settings["file"]):
+    # Of earlier versions the checksum has a name of its own.
+    known = {*record.get("inputs", {}).values(), record.get("file_sha256")}
+    if "file" in settings and files.sha256(settings["file"]) not in known:
         same = False
     if not same:
         raise UserError(f"{tensors} is of other settings or of another file of images; give another --output")

@@ -63,7 +63,11 @@ class Work:
         if self._job is None:
             costs.reset_peak_memory()
             self._job = stages.Job.prepare(
-                self.run.parameters, self.data_file, self._device, self._checkpoints if self.trained else None
+                self.run.parameters,
+                self.data_file,
+                self._device,
+                self._checkpoints if self.trained else None,
+                section=self.run.section,
             )
             self.costs = self.costs or costs.measure(self._job.model)
             watch(self._job.model, self._clock)

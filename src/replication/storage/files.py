@@ -16,7 +16,7 @@ import math
 import os
 import platform
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -236,6 +236,42 @@ def sha256(path: str | Path) -> str:
     """Return the SHA-256 of the file at ``path`` in hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def checksums(paths: Iterable[str | Path]) -> dict[str, str]:
+    """Return the SHA-256 of files by path: of one with a record what that says, to which reading holds the file.
+
+    Raises:
+        UserError: a file, or the record of one, is missing or not readable.
+    """
+    found = {}
+    for path in map(Path, paths):
+        with _named_in_errors(path):
+            found[str(path)] = _record(sidecar(path))["sha256"] if has_record(path) else sha256(path)
+    return found
+
+
+def has_record(path: str | Path) -> bool:
+    """Return whether a file is a table or tensor file with its record beside it."""
+    return Path(path).suffix in (".parquet", ".safetensors") and sidecar(path).exists()
+
+
+def records_behind(path: str | Path) -> dict[str, dict[str, Any]]:
+    """Return the records of a result and of all that it is made from, by path, as far as records are there.
+
+    Records of earlier versions do not name their inputs: there it ends.
+
+    Raises:
+        UserError: a record is not what was written.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    left = [str(path)]
+    while left:
+        path = left.pop()
+        if path not in found and has_record(path):
+            found[path] = read_provenance(path)
+            left += found[path].get("inputs", ())
+    return found
 
 
 def digest(tensors: Mapping[str, NDArray[Any]]) -> str:

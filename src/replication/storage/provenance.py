@@ -1,4 +1,4 @@
-"""Where a result comes from: parameters, versions, commit, hardware, wall time, seed."""
+"""Where a result comes from: settings, inputs, job, versions, commit, hardware, wall time, seed."""
 
 from __future__ import annotations
 
@@ -32,15 +32,40 @@ PACKAGES = (
 )
 
 
-def recorder(parameters: Mapping[str, Any], *, seed: int | None = None) -> Callable[[], dict[str, Any]]:
-    """Start the clock; the returned function gives the record to be stored beside a result."""
+# The workflow's job that this process is: its rule and its log. Empty outside of one.
+_JOB: dict[str, str] = {}
+
+
+def name_job(rule: str, log: str) -> None:
+    """Have the records of this process name the job of the workflow that it is."""
+    _JOB.update(rule=rule, log=log)
+
+
+def recorder(
+    parameters: Mapping[str, Any],
+    *,
+    section: str | None = None,
+    inputs: Mapping[str, str] | None = None,
+    seed: int | None = None,
+) -> Callable[[], dict[str, Any]]:
+    """Start the clock; the returned function gives the record to be stored beside a result.
+
+    Args:
+        parameters: the settings that the result is made from.
+        section: the section of the configuration that they are of, such as ``scalar.plane``; None outside of one.
+        inputs: the checksums of the files that it is made from, by path (:func:`replication.storage.files.checksums`).
+        seed: of its random numbers.
+    """
     started = time.perf_counter()
     # That of the code that is running: at the end of a long job the checkout may be another.
     made_by = commit()
 
     def record() -> dict[str, Any]:
         return {
+            "section": section,
             "parameters": dict(parameters),
+            "inputs": dict(inputs or {}),
+            "job": dict(_JOB) or None,
             "seed": seed,
             "wall_time_s": round(time.perf_counter() - started, 3),
             "written": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -7,12 +7,10 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from gfsharp.errors import UnreadableError, UserError
-from replication.storage import files
 
 # Set by the workflow for its jobs, whose own command line is another where a cluster runs them.
 _COMMAND = "GFS_SNAKEMAKE_COMMAND"
@@ -42,47 +40,6 @@ def dropped_options(arguments: Sequence[str] | None = None) -> str | None:
                 f"nothing was started. Name all after one {option}, later ones winning: {option} FIRST SECOND"
             )
     return None
-
-
-def other_settings(record: str | Path, parameters: Mapping[str, Any]) -> list[str] | None:
-    """Return which settings differ between the record of a result and those of now; None where none does, or no record.
-
-    Args:
-        record: the JSON file beside the result.
-        parameters: as the record's ``parameters`` would have them now.
-    """
-    try:
-        made_with = json.loads(Path(record).read_text(encoding="utf-8"))["parameters"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # what is missing or damaged is made again, or named, elsewhere
-    now = files.as_json(parameters)
-    if made_with == now:
-        return None
-    return sorted(_differing(made_with, now)) if isinstance(made_with, dict) else ["all"]
-
-
-def other_runs(record: str | Path, runs: Sequence[str | Path]) -> list[str] | None:
-    """Return ["runs"] where an experiment's table has other runs than those of now; None where not, or no record.
-
-    Args:
-        record: the JSON file beside the table.
-        runs: the tables of its runs, each in the folder of that run, whose name has seed and learning rate.
-    """
-    try:
-        made_of = json.loads(Path(record).read_text(encoding="utf-8"))["parameters"]["runs"]
-        names = {Path(path).parent.name for path in made_of}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return None if names == {Path(path).parent.name for path in runs} else ["runs"]
-
-
-def _differing(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    for key in {*before, *now}:
-        there, here = before.get(key), now.get(key)
-        if isinstance(there, dict) and isinstance(here, dict):
-            yield from _differing(there, here, f"{prefix}{key}.")
-        elif there != here:
-            yield f"{prefix}{key}"
 
 
 def command(path: str | Path) -> str:

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-import mending
+import rerun_command
 from gfsharp.errors import UserError
 from replication.storage import files
 
@@ -32,15 +32,15 @@ TYPED = "/opt/env/bin/snakemake"
 def test_the_mend_is_the_user_s_own_command_and_what_to_make_again(monkeypatch, tmp_path, typed, again):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "environ", {})
-    mending.remember_command(typed)
-    assert mending.command("a/b.parquet") == again
-    assert mending.message(files.unreadable("a/b.parquet", "it is short")).endswith(f"; run: {again}")
-    mending.remember_command(["/x/snakemake", "--mode", "remote"])  # that of a job on a cluster
-    assert mending.command("a/b.parquet") == again
+    rerun_command.remember_command(typed)
+    assert rerun_command.command("a/b.parquet") == again
+    assert rerun_command.message(files.unreadable("a/b.parquet", "it is short")).endswith(f"; run: {again}")
+    rerun_command.remember_command(["/x/snakemake", "--mode", "remote"])  # that of a job on a cluster
+    assert rerun_command.command("a/b.parquet") == again
 
 
 def test_other_errors_say_all_themselves():
-    assert mending.message(UserError("the file has no images")) == "the file has no images"
+    assert rerun_command.message(UserError("the file has no images")) == "the file has no images"
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_other_errors_say_all_themselves():
     ],
 )
 def test_a_configuration_that_snakemake_would_drop_is_named(typed, lost):
-    said = mending.dropped_options([TYPED, *typed])
+    said = rerun_command.dropped_options([TYPED, *typed])
     assert (said is None) == (lost is None)
     assert lost is None or f"would drop {lost}; nothing was started" in said
-    assert mending.dropped_options(["/usr/bin/pytest", *typed]) is None
+    assert rerun_command.dropped_options(["/usr/bin/pytest", *typed]) is None
