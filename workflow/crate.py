@@ -1,8 +1,8 @@
 """The record of a run for an archive: an RO-Crate that follows the profile Workflow Run Crate.
 
 It says what is certain and no more: which files the workflow made from which configuration at which commits, between
-which times, by which versions, and, where their records name it, which job made which of them by which script from which
-of the others. Who ran it is not known, so no agent is named.
+which times, by which versions, and, where the records name jobs, which made what by which script from which of the
+others. Who ran it is not known, so no agent is named.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ def metadata(
         commit, time, version: of the code; the time in seconds.
     """
     cited = yaml.safe_load(contents["CITATION.cff"])
+    records = records_of(contents, results)
     crate = ROCrate()
     crate.metadata.extra_contexts.append(TERMS)
     crate.name = f"{cited['title']}: results of scale {config['scale']}"
@@ -73,7 +74,7 @@ def metadata(
         crate,
         "https://w3id.org/workflowhub/workflow-ro-crate#snakemake",
         "ComputerLanguage",
-        {"name": "Snakemake", "identifier": home, "url": home, "version": _snakemake(contents, results)},
+        {"name": "Snakemake", "identifier": home, "url": home, "version": _snakemake(contents, records)},
     )
     authors = [
         _entity(crate, f"#author-{number}", "Organization", {"name": author["name"]})
@@ -86,8 +87,8 @@ def metadata(
     workflow["programmingLanguage"] = language
     workflow["author"] = authors
     crate.root_dataset["mainEntity"] = workflow
-    run = _run(crate, described, contents, results, ["config.yaml", *overlays])
-    crate.root_dataset["mentions"] = [run, *_jobs(crate, described, contents, results)]
+    run = _run(crate, described, records, results, ["config.yaml", *overlays])
+    crate.root_dataset["mentions"] = [run, *_jobs(crate, described, records, results)]
     return dict(crate.metadata.generate())
 
 
@@ -95,19 +96,18 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def records_of(contents: Mapping[str, bytes], results: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the records beside the tables among the results."""
-    return list(_by_table(contents, results).values())
+Records = Mapping[str, Mapping[str, Any]]
 
 
-def _by_table(contents: Mapping[str, bytes], results: Sequence[str]) -> dict[str, dict[str, Any]]:
+def records_of(contents: Mapping[str, bytes], results: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return the records beside the tables among the results, by table."""
     tables = [path for path in results if path.endswith(".parquet")]
     return {path: json.loads(contents[str(sidecar(path))]) for path in tables}
 
 
-def commits(records: Sequence[Mapping[str, Any]]) -> list[str]:
+def commits(records: Records) -> list[str]:
     """Return the commits of the code that made the results; of one that ran outside a checkout it is not known."""
-    return sorted({str(record["commit"] or "unknown") for record in records})
+    return sorted({str(record["commit"] or "unknown") for record in records.values()})
 
 
 def _entity(crate: ROCrate, identifier: str, kind: str | list[str], properties: Mapping[str, Any]) -> ContextEntity:
@@ -142,23 +142,18 @@ def _software(name: str, number: str) -> dict[str, Any]:
     return {"name": name, "version": number, "softwareVersion": number, "url": {"@id": url}}
 
 
-def _snakemake(contents: Mapping[str, bytes], results: Sequence[str]) -> str:
+def _snakemake(contents: Mapping[str, bytes], records: Records) -> str:
     """Return the versions that made the results, or, where no record has one, the least that the workflow takes."""
-    made_by = {record["versions"].get("snakemake") for record in records_of(contents, results)} - {None}
+    made_by = {record["versions"].get("snakemake") for record in records.values()} - {None}
     (least,) = re.findall(r'^min_version\("([^"]+)"\)', contents[WORKFLOW].decode(), re.MULTILINE)
     return " and ".join(sorted(made_by)) or f"{least} or later"
 
 
 def _run(
-    crate: ROCrate,
-    described: Mapping[str, Any],
-    contents: Mapping[str, bytes],
-    results: Sequence[str],
-    configured: Sequence[str],
+    crate: ROCrate, described: Mapping[str, Any], records: Records, results: Sequence[str], configured: Sequence[str]
 ) -> ContextEntity:
     """Describe what made the results, from the records beside them."""
-    records = records_of(contents, results)
-    versions = {(name, number) for record in records for name, number in record["versions"].items()}
+    versions = {(name, number) for record in records.values() for name, number in record["versions"].items()}
     action = _entity(
         crate,
         "#run",
@@ -182,29 +177,28 @@ def _run(
     return action
 
 
-def _completed(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    ends = [datetime.fromisoformat(record["written"]) for record in records]
-    starts = [end - timedelta(seconds=record["wall_time_s"]) for end, record in zip(ends, records, strict=True)]
+def _completed(records: Records) -> dict[str, Any]:
+    ends = {path: datetime.fromisoformat(record["written"]) for path, record in records.items()}
+    starts = [end - timedelta(seconds=records[path]["wall_time_s"]) for path, end in ends.items()]
     return {
         "startTime": min(starts).isoformat(timespec="seconds"),
-        "endTime": max(ends).isoformat(timespec="seconds"),
+        "endTime": max(ends.values()).isoformat(timespec="seconds"),
         "actionStatus": {"@id": "http://schema.org/CompletedActionStatus"},
     }
 
 
 def _jobs(
-    crate: ROCrate, described: Mapping[str, Any], contents: Mapping[str, bytes], results: Sequence[str]
+    crate: ROCrate, described: Mapping[str, Any], records: Records, results: Sequence[str]
 ) -> list[ContextEntity]:
     """Describe each job that a record names: what it made by which script, of what is here."""
-    made: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
-    for path, record in _by_table(contents, results).items():
+    made: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
+    for path, record in records.items():
         if job := record.get("job"):
             made.setdefault((job["rule"], job["log"]), {})[path] = record
     actions = []
     for (rule, log), tables in made.items():
         script = described[f"workflow/scripts/{rule}.py"]
-        script["name"] = f"Rule {rule}"
-        action = _entity(crate, f"#{log}", "CreateAction", {"name": f"Rule {rule}", **_completed([*tables.values()])})
+        action = _entity(crate, f"#{log}", "CreateAction", {"name": f"Rule {rule}", **_completed(tables)})
         crate.add(action)
         action["instrument"] = script
         inputs = {path: described[path] for record in tables.values() for path in record["inputs"] if path in described}

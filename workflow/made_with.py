@@ -21,22 +21,19 @@ def check(config: Config, tables: Iterable[str]) -> list[str]:
     """Hold the settings in the record of each table against those of its section of the configuration.
 
     Returns:
-        What no record says the settings of: tables of earlier versions, and the start of figure 9 where its record is
-        not kept.
+        What no record says the settings of: tables whose record, of an earlier version, names no section, and the
+        start of figure 9 where its record is not kept.
 
     Raises:
-        UserError: a table was made with other settings (but for where a file of images lies) or is of other runs, or
-            not all seeds or depths are there.
+        UserError: a table was made with other settings (but for where a file of images lies), is of other runs or,
+            of a figure, of other experiments; or not all seeds or depths are there.
     """
     records = {table: files.read_provenance(table) for table in tables}
     silent = []
     for table, record in records.items():
-        pairs = list(_pairs(config, table, record))
-        if not pairs:
-            silent.append(table)
-        for name, recorded, configured in pairs:
+        for name, recorded, configured in _pairs(config, table, record):
             if recorded is None:
-                silent.append(name)
+                silent.append(name or table)
                 continue
             for key, was, now in _differences(recorded, files.as_json(configured)):
                 if key.endswith("data_set.file") and _NOTHING in (was, now):
@@ -45,24 +42,6 @@ def check(config: Config, tables: Iterable[str]) -> list[str]:
                 raise UserError(f"{table} was made with {where} = {was}, the configuration has {now}; {RERUN}")
     _check_whole(config, records.values())
     return silent
-
-
-def check_shown(config: Config, figure: str, record: Settings) -> None:
-    """Hold the experiments that a figure shows by its record against those that the configuration shows in it.
-
-    Raises:
-        UserError: they are others.
-    """
-    if figure not in config["figures"]:
-        return
-    shown, wanted = (_names(found) for found in (record["parameters"].get("shows"), config["figures"][figure]))
-    if shown != wanted:
-        there, asked_for = (", ".join(names) or _NOTHING for names in (shown, wanted))
-        raise UserError(f"{figure} shows {there}, the configuration has {asked_for} in it; {RERUN}")
-
-
-def _names(shown: Any) -> list[str]:
-    return [shown] if isinstance(shown, str) else sorted(shown or ())
 
 
 def other_settings(parameters: Settings) -> Callable[[Settings], list[str]]:
@@ -84,9 +63,18 @@ def other_runs(runs: Sequence[str | Path]) -> Callable[[Settings], list[str]]:
 
 
 def _pairs(config: Config, table: str, record: Settings) -> Iterator[tuple[str, Settings | None, Settings]]:
-    """Yield what a table was made with beside what it would be made with now: for several runs, by name."""
-    recorded, section = record["parameters"], record.get("section") or ""
-    match section.split("."):
+    """Yield what a table was made with, None if that is not known, beside what it would be made with now.
+
+    For several runs that is by name; of what no setting changes there is nothing.
+    """
+    if "section" not in record:
+        yield "", None, {}
+        return
+    recorded = record["parameters"]
+    kind, _, section = (record["section"] or "").partition(".")
+    match kind, section:
+        case "figures", figure:
+            yield "", recorded, {"shows": config["figures"].get(figure)}
         case "experiments", experiment:
             yield from _runs(config, table, experiment, recorded.get("runs"))
         case "scalar", "gpgd":
@@ -100,13 +88,13 @@ def _pairs(config: Config, table: str, record: Settings) -> Iterator[tuple[str, 
             # A table is of one depth; all of them together are held against those asked for below.
             theorems = _without("depths", config["scalar"]["theorems"])
             yield "", {**_without("depth", recorded), "seed": record["seed"]}, theorems
-        case "regression", stage:
+        case "regression", _:
             # As of depths: some seeds a table.
-            settings = _without("seeds", configuration.settings(config, "regression", stage))
+            settings = _without("seeds", configuration.settings(config, "regression", section))
             data_set = configuration.data_set(config, settings["data"])
             yield "", configuration.used(_without("seeds", recorded)), {**settings, "data_set": data_set}
-        case kind, stage:
-            yield "", recorded, configuration.settings(config, kind, stage)
+        case _ if section:
+            yield "", recorded, configuration.settings(config, kind, section)
 
 
 def _without(key: str, settings: Settings) -> dict[str, Any]:
@@ -116,8 +104,8 @@ def _without(key: str, settings: Settings) -> dict[str, Any]:
 def _runs(
     config: Config, table: str, experiment: str, recorded: Any
 ) -> Iterator[tuple[str, Settings | None, dict[str, Any]]]:
-    # Early records have the names of files alone.
-    if not isinstance(recorded, Mapping):
+    if not isinstance(recorded, Mapping):  # early records have the names of files alone
+        yield "", None, {}
         return
     found = {str(run.get("run")): run for run in recorded.values()}
     runs = _configured(config, experiment)

@@ -60,7 +60,8 @@ def draw(*overlays, jobs=False):
         of_figure = {"shows": config["figures"].get(figure)}
         shown = configuration.figure_experiments(config, figure) if figure in figure_registry.OF_EXPERIMENTS else []
         tables = ["results/other/one.parquet", *(f"results/tables/{name}.parquet" for name in shown)]
-        drawn = {**RECORD, "parameters": of_figure, "inputs": files.checksums(tables)}
+        section = f"figures.{figure}" if of_figure["shows"] else None
+        drawn = {**RECORD, "section": section, "parameters": of_figure, "inputs": files.checksums(tables)}
         drawn |= {"job": {"rule": figure, "log": f"results/logs/{figure}.log"}} if jobs else {}
         files.write_table(f"results/figures/{figure}.parquet", pd.DataFrame({"x": [2.0]}), drawn)
         for suffix in archive.FORMATS:
@@ -263,5 +264,7 @@ def test_results_of_other_settings_are_refused_and_those_of_unknown_ones_named(c
     assert "\n- `results/other/one.parquet`\n" in page
     assert table not in page
     draw("tests/tiny.yaml")
-    with pytest.raises(UserError, match=r"figure06 shows .*, the configuration has .* in it; run snakemake again"):
+    with pytest.raises(
+        UserError, match=r"figure06\.parquet was made with shows = .*, the configuration has .*; run snakemake again"
+    ):
         written()

@@ -134,11 +134,18 @@ def test_other_runs_seeds_and_depths_are_named(reference):
         made_with.check(original, tables())
 
 
-def test_a_figure_of_other_experiments_is_named(reference):
+def test_a_figure_of_other_experiments_is_named(reference, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paths = []
     for figure in figure_registry.FIGURES:
-        made_with.check_shown(reference, figure, {"parameters": {"shows": reference["figures"].get(figure)}})
-    with pytest.raises(UserError, match="figure08 shows scalar-pairs, the configuration has scalar-depth4 in it"):
-        made_with.check_shown(reference, "figure08", {"parameters": {"shows": "scalar-pairs"}})
+        shows = reference["figures"].get(figure)
+        record = {"section": f"figures.{figure}" if shows else None, "parameters": {"shows": shows}}
+        paths.append(f"results/figures/{figure}.parquet")
+        files.write_record(files.sidecar(paths[-1]), record)
+    assert made_with.check(reference, paths) == []
+    reference["figures"]["figure08"] = "scalar-pairs"
+    with pytest.raises(UserError, match=r"figure08\.parquet was made with shows = scalar-depth4, .* has scalar-pairs;"):
+        made_with.check(reference, paths)
 
 
 def test_the_start_of_figure_9_is_held_where_its_record_is_kept(reference, tmp_path, monkeypatch):

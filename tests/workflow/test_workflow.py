@@ -49,7 +49,17 @@ def test_every_result_has_its_provenance(finished):
     assert len(data_files) > 10
     for path in data_files:
         record = json.loads(path.with_suffix(".json").read_text())
-        for key in ("parameters", "section", "inputs", "seed", "versions", "commit", "hardware", "wall_time_s", "sha256"):
+        for key in (
+            "parameters",
+            "section",
+            "inputs",
+            "seed",
+            "versions",
+            "commit",
+            "hardware",
+            "wall_time_s",
+            "sha256",
+        ):
             assert key in record, path
         assert record["file"] == path.name
         assert (finished.folder / record["job"]["log"]).is_file()
