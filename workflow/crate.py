@@ -123,13 +123,12 @@ def _paper(crate: ROCrate, reference: Mapping[str, Any]) -> ContextEntity:
 
 def _file(crate: ROCrate, path: str, content: bytes) -> File:
     kind = FORMATS.get(Path(path).suffix) or mimetypes.guess_type(path)[0] or "text/plain"
-    about = {"contentSize": str(len(content)), "encodingFormat": kind, "sha256": sha256(content)}
-    kinds = ["File"]
-    if path == WORKFLOW or path.startswith("workflow/scripts/"):
-        kinds.append("SoftwareSourceCode")
+    about: dict[str, Any] = {"contentSize": str(len(content)), "encodingFormat": kind, "sha256": sha256(content)}
     if path == WORKFLOW:
-        kinds.append("ComputationalWorkflow")
-    return crate.add(File(crate, dest_path=path, properties={**about, "@type": kinds if len(kinds) > 1 else "File"}))
+        about["@type"] = ["File", "SoftwareSourceCode", "ComputationalWorkflow"]
+    elif path.startswith("workflow/scripts/"):
+        about |= {"@type": ["File", "SoftwareSourceCode"], "name": Path(path).name}
+    return crate.add(File(crate, dest_path=path, properties=about))
 
 
 def _software(name: str, number: str) -> dict[str, Any]:
@@ -193,11 +192,12 @@ def _jobs(
     """Describe each job that a record names: what it made by which script, of what is here."""
     made: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
     for path, record in records.items():
-        if job := record.get("job"):
+        if job := record.get("job"):  # none in records of earlier versions
             made.setdefault((job["rule"], job["log"]), {})[path] = record
     actions = []
     for (rule, log), tables in made.items():
-        script = described[f"workflow/scripts/{rule}.py"]
+        if (script := described.get(f"workflow/scripts/{rule}.py")) is None:
+            continue  # of another name by now
         action = _entity(crate, f"#{log}", "CreateAction", {"name": f"Rule {rule}", **_completed(tables)})
         crate.add(action)
         action["instrument"] = script
