@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -117,12 +116,11 @@ def test_behind_a_figure_are_all_jobs_from_the_data_on(tmp_path, monkeypatch):
     made("runs/net/s1/run.parquet", "collect_run/net/s1", [trajectory])
     table = made("tables/net.parquet", "collect/net", [run])
     made("figures/figure01.parquet", "figure01", [table, plane])
-    params = SimpleNamespace(results="results", logs="results/logs")
     of_run = {f"{rule}/net/s0" for rule in ("train", "collect_run")}
     shared = {"figure01", "plane", "collect/net", "gfs_sharpness/net/s0/0", "image_data/digits"}
-    assert resources.behind("figure01", params) == of_run | shared
+    assert resources.behind("figure01", "results", "results/logs") == of_run | shared
     files.sidecar(flow).unlink()  # what is gone ends there
-    assert resources.behind("figure01", params) == of_run | shared - {"gfs_sharpness/net/s0/0"}
+    assert resources.behind("figure01", "results", "results/logs") == of_run | shared - {"gfs_sharpness/net/s0/0"}
 
 
 def test_records_that_name_no_job_are_told():

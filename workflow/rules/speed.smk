@@ -92,8 +92,6 @@ rule resources:
         ENVIRONMENT
     params:
         scale=config["scale"],
-        results=RESULTS,
-        logs=LOGS,
-        benchmarks=BENCHMARKS,
+        folders={"results": RESULTS, "logs": LOGS, "benchmarks": BENCHMARKS},
     script:
         "../scripts/resources.py"

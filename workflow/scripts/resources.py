@@ -16,19 +16,19 @@ RECORDED = {"peak_memory_mb": "memory_mb", "processor_time_s": "processor_s"}
 
 
 def main(snakemake):
-    params = snakemake.params
-    record = provenance.recorder({"scale": params.scale})
-    records = made_here(params.results)
-    jobs = with_records(benchmarks(Path(params.benchmarks)), recorded(records, params.logs))
+    scale, folders = snakemake.params.scale, snakemake.params.folders
+    record = provenance.recorder({"scale": scale})
+    records = made_here(folders["results"])
+    jobs = with_records(benchmarks(Path(folders["benchmarks"])), recorded(records, folders["logs"]))
     for name, paths in snakemake.input.items():  # what has no record: pictures, claims
         jobs.loc[jobs["job"] == name, "disk_mb"] += size(*paths)
     jobs = jobs[jobs["rule"] != snakemake.rule]
     of_rules = by_rule(jobs)
-    of_figures = by_figure(jobs, {figure: behind(figure, params) for figure in figure_registry.FIGURES})
+    of_figures = by_figure(jobs, {figure: behind(figure, **folders) for figure in figure_registry.FIGURES})
     hardware = provenance.hardware()
     machine = f"{hardware['processor']}, {hardware['cores']} cores"
     nameless = sum(of_table.get("job") is None for of_table in records.values())
-    files.write_text(snakemake.output.page, markdown(of_rules, of_figures, params.scale, machine, nameless))
+    files.write_text(snakemake.output.page, markdown(of_rules, of_figures, scale, machine, nameless))
     files.write_table(snakemake.output.table, of_rules, {**record(), "figures": of_figures.to_dict("records")})
 
 
@@ -44,10 +44,10 @@ def job_of(record, logs):
     return str(Path(job["log"]).relative_to(logs).with_suffix("")) if job else None
 
 
-def behind(figure, params):
+def behind(figure, results, logs, **_):
     """Return all jobs that a figure needs, its own among them."""
-    records = files.records_behind(f"{params.results}/figures/{figure}.parquet")
-    return {job_of(record, params.logs) for record in records.values()}
+    records = files.records_behind(f"{results}/figures/{figure}.parquet")
+    return {job_of(record, logs) for record in records.values()}
 
 
 def size(*paths):
