@@ -1,4 +1,5 @@
 # `make redraw`, `make reference-figures`: figures and claims from tables that are there; no rule that trains is known here.
+# Not by --allowed-rules: where a table is missing, Snakemake 9.27 then runs other rules too, as one is a checkpoint.
 from snakemake.utils import min_version
 
 min_version("9.20")
