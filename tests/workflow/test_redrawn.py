@@ -43,7 +43,7 @@ DRIVER = """
 import json, runpy, sys
 from types import SimpleNamespace
 rules = json.load(open("rules.json"))
-given = SimpleNamespace(params=SimpleNamespace(rules=rules), threads=2, log=["redrawn.log"])
+given = SimpleNamespace(rule="redrawn", params=SimpleNamespace(rules=rules), threads=2, log=["redrawn.log"])
 runpy.run_path("redrawn.py", {"snakemake": given}, run_name="__main__")
 """
 
