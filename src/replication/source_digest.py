@@ -23,25 +23,28 @@ NO_RESULT = ("replication.progress",)
 NOT_IN_TRAINING = ("gfsharp.flow", "replication.studies")
 
 
-def digest(start: Path, folders: Sequence[Path], without: Collection[str] = ()) -> str:
+def digest(start: Path, folders: Sequence[Path], without: Collection[str] = (), also: Iterable[str] = ()) -> str:
     """Return a digest of the file ``start`` and of the modules in ``folders`` that it imports, directly or not.
 
     Args:
         start: a Python file, such as a script.
         folders: where modules are looked for, the first that has one counts; all else is left out.
         without: modules, with what is below them, that do not count although they are imported.
+        also: modules that it loads by name, where no import says so.
     """
-    return digest_of(modules(start, folders, without), lambda path: _of_file(path, _changed(path)))
+    return digest_of(modules(start, folders, without, also), lambda path: _of_file(path, _changed(path)))
 
 
-def modules(start: Path, folders: Sequence[Path], without: Collection[str] = ()) -> dict[str, Path]:
+def modules(
+    start: Path, folders: Sequence[Path], without: Collection[str] = (), also: Iterable[str] = ()
+) -> dict[str, Path]:
     """Return the modules that :func:`digest` is of, by name, with their files; ``start`` is named ``__main__``."""
 
     def find(name: str) -> Path | None:
         left_out = any(f"{name}.".startswith(f"{other}.") for other in without)
         return None if left_out else _find(name, tuple(folders))
 
-    first = _imported(start, _changed(start))
+    first = [*_imported(start, _changed(start)), *also]
     return {"__main__": start, **closure(first, find, lambda _, path: _imported(path, _changed(path)))}
 
 

@@ -22,7 +22,7 @@ from gfsharp.errors import UserError
 from replication import agreement, check, configuration, data, yaml_files
 from replication.alone import clock, comparison, costs, images, order, packing, schedule, work
 from replication.alone.__main__ import main
-from replication.figures import plotting
+from replication.figures import drawing, networks, style
 from replication.storage import files, provenance
 from replication.training import models, runs
 from replication.training.checkpoints import checkpoint_files
@@ -355,10 +355,8 @@ def test_partial_tables_are_compared_as_far_as_they_go(partial, done, capsys):
 
 def test_partial_tables_are_drawn(partial, tmp_path):
     for left in ("flows", "training"):
-        with plotting.style():
-            plotting.save(
-                plotting.networks(files.read_table(partial / left / f"tables/{FC}.parquet")), tmp_path / "a.png"
-            )
+        with style.applied():
+            drawing.save(networks.draw(files.read_table(partial / left / f"tables/{FC}.parquet")), tmp_path / "a.png")
         assert (tmp_path / "a.png").stat().st_size > 1e4
 
 

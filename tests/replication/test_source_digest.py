@@ -42,6 +42,14 @@ def test_imports_are_followed_wherever_they_stand(folder):
     assert set(source_digest.modules(folder / "script.py", [folder], ["package", "other"])) == {"__main__", "helper"}
 
 
+def test_a_module_that_is_loaded_by_name_counts_where_it_is_named(folder):
+    found = source_digest.modules(folder / "script.py", [folder], also=["package.unused"])
+    assert set(found) == {"__main__", "helper", "other", "package", "package.part", "package.unused"}
+    before = digest(folder, also=["package.unused"])
+    (folder / "package/unused.py").write_text(FILES["package/unused.py"].replace("value = 5", "value = 6"))
+    assert digest(folder, also=["package.unused"]) != before
+
+
 @pytest.mark.parametrize(
     ("name", "old", "new"),
     [

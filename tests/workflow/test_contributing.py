@@ -56,7 +56,7 @@ def test_there_are_examples_of_each_kind():
     assert [language for language, _, _ in BLOCKS].count("diff") >= 10
     assert {
         "src/gfsharp/networks/convnet.py",
-        "workflow/scripts/figure_loss.py",
+        "src/replication/figures/figure_loss.py",
         "workflow/report/figure_loss.rst",
     } <= {path for _, path, _ in BLOCKS}
 
@@ -77,10 +77,10 @@ def test_the_new_tests_pass(extended):
 
 
 def test_the_new_code_is_as_ruff_would_have_it(extended):
-    code, printed = python(extended, "-m", "ruff", "check", "--no-cache", "workflow", "tests")
+    code, printed = python(extended, "-m", "ruff", "check", "--no-cache", "src", "workflow", "tests")
     assert code == 0, printed
-    files = ["src/gfsharp/networks", "src/replication/claims", "workflow/scripts", "tests/gfsharp/test_networks.py"]
-    files += ["tests/replication/test_claims.py"]
+    files = ["src/gfsharp/networks", "src/replication/claims", "src/replication/figures"]
+    files += ["tests/gfsharp/test_networks.py", "tests/replication/test_claims.py"]
     code, printed = python(extended, "-m", "ruff", "format", "--check", "--no-cache", *files)
     assert code == 0, printed
 

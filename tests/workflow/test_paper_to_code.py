@@ -140,7 +140,7 @@ def test_no_link_is_dead(column, config):
     [
         ("code", "gfsharp.scalar.gpgd_step", "gfsharp.scalar.gpgd_stop"),
         ("code", "../src/gfsharp/scalar/network.py", "../src/gfsharp/scalar/solution.py"),
-        ("code", "../workflow/scripts/figure01.py", "../workflow/scripts/figure02.py"),
+        ("code", "../src/replication/figures/figure01.py", "../src/replication/figures/figure99.py"),
         ("tests", "::test_holds", "::test_holds_not"),
         ("rule or key", "[`gpgd`]", "[`gpgb`]"),
         ("rule or key", "`scalar.start`", "`scalar.stop`"),
@@ -165,11 +165,11 @@ def test_what_is_not_computed_says_why():
             assert re.match(r"none(?: by itself)?: \w.{20,}", code), row.paper
 
 
-def test_every_figure_has_a_row_with_its_script_and_its_rule():
+def test_every_figure_has_a_row_with_its_module_and_its_rule():
     assert numbers("figure") == set(range(1, 14))
     for figure in figure_registry.FIGURES:
         (row,) = [row for row in ROWS if row.paper == figure_registry.FIGURES[figure].label]
-        assert [link.name for link in row.links("code")] == [f"{figure}.py"]
+        assert [link.name for link in row.links("code")] == [f"{figure_registry.FIGURES[figure].module}.py"]
         assert row.links("rule or key")[0].name == figure
 
 

@@ -68,6 +68,7 @@ def start(tmp_path):
                 "output": {"page": f"pages/{name}.md"},
                 "params": {"number": 1},
                 "log": [f"{name}.log"],
+                "script": f"{name}.py",
             }
             for name in names
         }

@@ -141,7 +141,7 @@ def test_a_bad_configuration_stops_before_anything_is_written(fresh, tmp_path, c
         "gfsharp.scalar",
         "gfsharp.regression",
         *(f"replication.{name}" for name in ("training.models", "training.runs", "configuration", "claims", "studies")),
-        "replication.figures.plotting",
+        "replication.figures.panels",
     ],
 )
 def test_torch_is_not_imported_where_it_is_not_needed(module):

@@ -240,7 +240,7 @@ def edited(path, old, new):
 
 
 def test_a_change_of_style_redraws_and_no_more(finished):
-    with edited(finished.folder / "src/replication/figures/plotting.py", '"font.size": 8', '"font.size": 7'):
+    with edited(finished.folder / "src/replication/figures/style.py", '"font.size": 8', '"font.size": 7'):
         assert finished.planned() == {*FIGURES, "all"}
 
 
@@ -249,8 +249,8 @@ def test_a_change_of_the_claims_judges_again_and_no_more(finished):
         assert finished.planned() == {"claims", "all"}
 
 
-def test_a_change_of_one_figure_s_script_redraws_that_figure(finished):
-    with edited(finished.folder / "workflow/scripts/figure05.py", "1e-8", "1e-9"):
+def test_a_change_of_one_figure_s_module_redraws_that_figure(finished):
+    with edited(finished.folder / "src/replication/figures/figure05.py", "1e-8", "1e-9"):
         assert finished.planned() == {"figure05", "all"}
 
 

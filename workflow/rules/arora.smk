@@ -12,7 +12,7 @@ rule arora:
     benchmark:
         f"{BENCHMARKS}/arora/{{problem}}.tsv"
     wildcard_constraints:
-        problem=one_of(arora_tables()),
+        problem=one_of(ARORA_PROBLEMS),
     conda:
         ENVIRONMENT
     params:

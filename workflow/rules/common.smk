@@ -77,6 +77,11 @@ NOT_CALLED = {
 }
 
 
+def script_of(name):
+    """The script of a rule: one for all figures, else one of the rule's name."""
+    return ROOT / f"workflow/scripts/{'figure' if name in figure_registry.FIGURES else name}.py"
+
+
 def depend_on_code():
     """Make the code of each rule's script, with all that it imports, one of its parameters.
 
@@ -85,9 +90,11 @@ def depend_on_code():
     folders = [ROOT / "src", ROOT / "workflow", ROOT / "workflow/scripts"]
     for made_by in workflow.rules:
         if made_by.script:
-            script = ROOT / f"workflow/scripts/{made_by.name}.py"
             without = (*AROUND, *NOT_CALLED.get(made_by.name, ()))
-            made_by.set_params(code=source_digest.digest(script, folders, without))
+            # One script draws all figures: what it loads by name is the module of this one.
+            figure = figure_registry.FIGURES.get(made_by.name)
+            also = [f"replication.figures.{figure.module}"] if figure else []
+            made_by.set_params(code=source_digest.digest(script_of(made_by.name), folders, without, also))
 
 
 def one_of(names):
@@ -244,32 +251,38 @@ def caption_of(figure):
     return str(made) if made.exists() else f"../report/{figure}.rst"
 
 
-def missing_of_figures(drawn_from):
-    """Return in a sentence what a figure of the registry lacks, nothing if all have all."""
-    for figure in figure_registry.FIGURES:
-        needed = {
-            "an entry in DRAWN_FROM (workflow/rules/figures.smk)": figure in drawn_from,
-            f"its script, workflow/scripts/{figure}.py": (ROOT / f"workflow/scripts/{figure}.py").exists(),
-            f"its caption, workflow/report/{figure}.rst": (ROOT / f"workflow/report/{figure}.rst").exists(),
-        }
-        if absent := [what for what, there in needed.items() if not there]:
-            return f"{figure} is in replication.figure_registry and lacks {' and '.join(absent)}"
-
-
-def table_of(figure):
-    return f"{RESULTS}/tables/{config['figures'][figure]}.parquet"
-
-
-def tables_of(figure):
-    """The tables of the experiments that a figure of several shows."""
-    return expand(f"{RESULTS}/tables/{{experiment}}.parquet", experiment=config["figures"][figure])
-
-
 def gpgd_of(figure, table):
     """GPGD beside the first run of each of the figure's experiments: its 'iterates' or 'orbits'."""
     experiments = configuration.figure_experiments(config, figure)
     names = [configuration.runs(config, experiment)[0].name for experiment in experiments]
     return expand(f"{RUN}/gpgd/{table}.parquet", zip, experiment=experiments, run=names)
+
+
+def tables_of(figure):
+    """The tables that a figure can be drawn from, by the names that they have in the registry."""
+    found = analysis_tables()
+    if figure in figure_registry.OF_EXPERIMENTS:
+        found["runs"] = expand(f"{RESULTS}/tables/{{experiment}}.parquet", experiment=config["figures"][figure])
+        if isinstance(config["figures"][figure], str):
+            (found["runs"],) = found["runs"]
+        found |= {f"gpgd_{table}": gpgd_of(figure, table) for table in ("iterates", "orbits")}
+    return found
+
+
+def drawn_from(figure):
+    """The tables that a figure of the registry is drawn from, by the names that its module has for them."""
+    made, known = ROOT / f"src/replication/figures/{figure.module}.py", tables_of(figure.name)
+    needed = {
+        f"the module that draws it, {made.relative_to(ROOT)}": made.exists(),
+        f"its caption, workflow/report/{figure.name}.rst": (ROOT / f"workflow/report/{figure.name}.rst").exists(),
+        **{
+            f"a table {table} in tables_of (workflow/rules/common.smk)": table in known
+            for table in figure.tables.values()
+        },
+    }
+    if absent := [what for what, there in needed.items() if not there]:
+        raise WorkflowError(f"{figure.name} is in replication.figure_registry and lacks {' and '.join(absent)}")
+    return {name: known[table] for name, table in figure.tables.items()}
 
 
 # Seeds that one job of squared regression takes: a few seconds each.
@@ -285,33 +298,35 @@ def regression_run_tables():
     return [f"{RESULTS}/regression/runs/{part}.parquet" for part in range(parts)]
 
 
-def arora_rises():
-    """How far the GFS sharpness rises along every run, a table per problem."""
-    return [f"{RESULTS}/arora/rises/{problem}.parquet" for problem in arora_tables()]
+# The problems that Arora et al.'s methods are held against their limiting flows on.
+ARORA_PROBLEMS = ("valley", "scalar", "regression")
 
 
-def arora_tables():
-    """The tables of Arora et al.'s methods beside their limiting flow, by problem."""
-    return {problem: f"{RESULTS}/arora/{problem}.parquet" for problem in ("valley", "scalar", "regression")}
+def analysis_tables():
+    """The tables of all analyses beyond single runs, by name."""
+    return {
+        "regression_runs": regression_run_tables(),
+        "regression_scales": f"{RESULTS}/regression/scales.parquet",
+        **{f"arora_{problem}": f"{RESULTS}/arora/{problem}.parquet" for problem in ARORA_PROBLEMS},
+        "arora_rises": [f"{RESULTS}/arora/rises/{problem}.parquet" for problem in ARORA_PROBLEMS],
+        "plane": f"{SCALAR}/plane.parquet",
+        "stable_set": f"{SCALAR}/stable_set/products.parquet",
+        "stable_set_points": f"{SCALAR}/stable_set/points.parquet",
+        "theorems": expand(f"{SCALAR}/theorems/depth{{depth}}.parquet", depth=config["scalar"]["theorems"]["depths"]),
+        **{f"linear_{stage}": f"{LINEAR}/{stage}.parquet" for stage in config["linear"]},
+        "linear_preimages": f"{LINEAR}/preimages.parquet",
+    }
 
 
 def claim_tables():
     """Every table that a claim is judged by, under the name that it has there."""
+    found = analysis_tables()
+    del found["stable_set_points"]
+    found["arora"] = [found.pop(f"arora_{problem}") for problem in ARORA_PROBLEMS]
     return {
-        **{
-            figure: table_of(figure) if isinstance(config["figures"][figure], str) else tables_of(figure)
-            for figure in figure_registry.OF_EXPERIMENTS
-        },
+        **{figure: tables_of(figure)["runs"] for figure in figure_registry.OF_EXPERIMENTS},
         **{f"{figure}_gpgd": gpgd_of(figure, "iterates") for figure in ("figure04", "figure10", "figure11")},
-        "regression_runs": regression_run_tables(),
-        "regression_scales": f"{RESULTS}/regression/scales.parquet",
-        "arora": [*arora_tables().values()],
-        "arora_rises": [*arora_rises()],
-        "plane": f"{SCALAR}/plane.parquet",
-        "stable_set": f"{SCALAR}/stable_set/products.parquet",
-        "theorems": expand(f"{SCALAR}/theorems/depth{{depth}}.parquet", depth=config["scalar"]["theorems"]["depths"]),
-        **{f"linear_{stage}": f"{LINEAR}/{stage}.parquet" for stage in config["linear"]},
-        "linear_preimages": f"{LINEAR}/preimages.parquet",
+        **found,
     }
 
 
@@ -330,6 +345,7 @@ def rule_in_words(name):
         "input": plain(made_by.input),
         "output": plain(made_by.output),
         "params": dict(made_by.params.items()),
+        "script": script_of(name).name,
         "log": [*map(str, made_by.log)],
     }
 

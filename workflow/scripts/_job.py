@@ -135,30 +135,3 @@ def run_table(make: Callable[[Any], Any], section: str, snakemake: Any) -> None:
         files.write_table(snakemake.output.table, make(settings), record())
 
     run(main, snakemake)
-
-
-def run_figure(draw: Callable[..., Any], snakemake: Any) -> None:
-    """Save what ``draw`` makes of the rule's tables in all formats, and the numbers behind it.
-
-    ``draw`` takes the tables by the names of the rule's inputs. Their rows go into one table of numbers; where there
-    are several, its column ``table`` says from which each row is.
-    """
-    import pandas as pd
-
-    from replication.figures import plotting
-
-    def main(snakemake: Any) -> None:
-        inputs = dict(snakemake.input.items())
-        listed = [path for paths in inputs.values() for path in ([paths] if isinstance(paths, str) else paths)]
-        shows = snakemake.params.shows
-        section = f"figures.{snakemake.rule}" if shows else None
-        record = provenance.recorder({"shows": shows}, section=section, inputs=files.checksums(listed))
-        tables = {name: read_table(paths)[1] for name, paths in inputs.items()}
-        with plotting.style():
-            plotting.save(draw(**tables), snakemake.output.pdf, snakemake.output.png, snakemake.output.svg)
-        numbers = [plotting.drawn(table) for table in tables.values()]
-        if len(numbers) > 1:
-            numbers = [table.assign(table=name) for name, table in zip(tables, numbers, strict=True)]
-        files.write_table(snakemake.output.numbers, pd.concat(numbers, ignore_index=True), record())
-
-    run(main, snakemake)

@@ -1,12 +1,12 @@
 """Rule network_speed: how fast gradient flow solutions of networks are."""
 
-import matplotlib.pyplot as plt
+import matplotlib as mpl
 import pandas as pd
 from matplotlib.ticker import NullFormatter
 
 import _job
 from replication.benchmarks import networks
-from replication.figures import plotting
+from replication.figures import drawing, style
 from replication.storage import files, provenance
 
 FULLY_CONNECTED = {"architecture": "fully_connected", "widths": (200, 200), "images": 50, "learning_rate": 0.05}
@@ -41,15 +41,15 @@ def main(snakemake):
     machine = f"{hardware['processor']}, {hardware['cores']} cores, {snakemake.threads} used"
     page = networks.markdown(table, rates, networks.by_size(IMAGES, WIDTHS), machine)
     files.write_text(snakemake.output.page, page)
-    with plotting.style():
-        plotting.save(draw(table), snakemake.output.picture)
+    with style.applied():
+        drawing.save(draw(table), snakemake.output.picture)
     files.write_table(snakemake.output.table, table, {**record(), "measured": networks.comparison(table) + rates})
 
 
 def draw(table):
     names = table["case"].unique()
-    figure, axes = plt.subplots(2, 4, figsize=(2.4 * plotting.COLUMN_WIDTH, 4.2), sharey=True)
-    methods = dict(zip(table["method"].unique(), plt.get_cmap("tab10").colors, strict=False))
+    figure, axes = style.subplots(2, 4, size=(2.4 * style.COLUMN_WIDTH, 4.2), sharey=True)
+    methods = dict(zip(table["method"].unique(), mpl.colormaps["tab10"].colors, strict=False))
     for panel, name in zip(axes.flat, names, strict=True):
         case = table[table["case"] == name]
         for method, runs in case.groupby("method", sort=False):

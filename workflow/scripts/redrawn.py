@@ -19,7 +19,7 @@ import matplotlib.backends.backend_svg  # noqa: F401 - these two and the next ar
 import _job
 from gfsharp.errors import UserError
 from replication import claims  # noqa: F401
-from replication.figures import plotting  # noqa: F401
+from replication.figures import bifurcation, descents, drawing, networks, planes  # noqa: F401
 
 # Each process begins as a copy of this one, imports included. Elsewhere libraries may not bear that.
 PROCESSES = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
@@ -105,7 +105,7 @@ def run_script(name, rule):
     """Run a rule's script with what Snakemake would tell it of files and parameters."""
     _job.end_with_the_workflow()
     given = {key: Named(**rule[key]) for key in ("input", "output", "params")}
-    script = Path(__file__).with_name(f"{name}.py")
+    script = Path(__file__).with_name(rule["script"])
     runpy.run_path(str(script), {"snakemake": SimpleNamespace(**given, rule=name, log=rule["log"])})
 
 

@@ -1,10 +1,10 @@
 """Rule scalar_speed: how fast the GFS sharpness of scalar networks and figure 3 are."""
 
-import matplotlib.pyplot as plt
+import matplotlib as mpl
 
 import _job
 from replication.benchmarks import scalar
-from replication.figures import plotting
+from replication.figures import drawing, style
 from replication.storage import files, provenance
 
 DEPTHS = [2, 4, 8, 16, 32, 64]
@@ -18,14 +18,14 @@ def main(snakemake):
     hardware = provenance.hardware()
     machine = f"{hardware['processor']}, {hardware['cores']} cores, one used unless the row says otherwise"
     files.write_text(snakemake.output.page, scalar.markdown(rows, scaled, machine))
-    with plotting.style():
-        plotting.save(draw(scaled), snakemake.output.picture)
+    with style.applied():
+        drawing.save(draw(scaled), snakemake.output.picture)
     files.write_table(snakemake.output.table, scaled, {**record(), "measured": rows})
 
 
 def draw(scaled):
-    figure, axes = plt.subplots(figsize=(plotting.COLUMN_WIDTH, 2.6))
-    colours = plt.get_cmap("viridis")
+    figure, axes = style.subplots(size=(style.COLUMN_WIDTH, 2.6))
+    colours = mpl.colormaps["viridis"]
     for i, (depth, group) in enumerate(scaled.groupby("depth")):
         colour = colours(0.9 * i / (scaled["depth"].nunique() - 1))
         axes.loglog(group["points"], group["seconds_per_point"] * 1e9, "o-", markersize=2.5, color=colour,
@@ -34,7 +34,7 @@ def draw(scaled):
         axes.loglog(group["points"], [floor] * len(group), ":", color=colour, linewidth=0.8)
     axes.loglog([], [], ":", color="0.4", linewidth=0.8, label="reading the weights")
     axes.set(xlabel="points", ylabel="time per point (ns)")
-    plotting.legend_above(axes, columns=3)
+    style.legend_above(axes, columns=3)
     return figure
 
 

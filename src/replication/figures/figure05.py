@@ -1,50 +1,55 @@
-"""Rule figure05: squared regression; a one run, b eight runs, c changes over all runs, d from lazy to rich."""
+"""Figure 5: squared regression; a one run, b eight runs, c changes over all runs, d from lazy to rich."""
+
+from __future__ import annotations
 
 import math
+from typing import Any
 
-import matplotlib.pyplot as plt
+import matplotlib as mpl
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-import _job
-from replication.figures import plotting
+from replication.figures import panels, style
 from replication.studies.regression import eight, normalised_changes
 
-LINES = ("-", (0, (3, 1)), ":")
+LINES: Any = ("-", (0, (3, 1)), ":")
 
 
-def draw(table, runs, scales):
-    figure, axes = plt.subplots(2, 2, figsize=(2 * plotting.COLUMN_WIDTH, 4.8))
+def draw(table: pd.DataFrame, runs: pd.DataFrame, scales: pd.DataFrame) -> Figure:
+    figure, axes = style.subplots(2, 2, size=(2 * style.COLUMN_WIDTH, 4.8))
     (a, b), (c, d) = axes
-    plotting.sharpness_panel(a, plotting.single_run(table))
-    eight_runs(b, runs)
-    changes(c, figure, runs)
-    lazy_to_rich(d, scales)
+    panels.sharpness_panel(a, panels.single_run(table))
+    _eight_runs(b, runs)
+    _changes(c, figure, runs)
+    _lazy_to_rich(d, scales)
     for panel in axes.flat:
         panel.set_xlabel("gradient descent iteration")
-    plotting.panel_letters(axes.flat)
+    style.panel_letters(axes.flat)
     return figure
 
 
-def eight_runs(axes, runs):
+def _eight_runs(axes: Axes, runs: pd.DataFrame) -> None:
     """A colour per data set, dashes by the step size."""
     shown = eight(runs)
     seeds, fractions = ([*dict.fromkeys(run[key].iloc[0] for run in shown)] for key in ("seed", "fraction"))
     for run in shown:
-        style = LINES[fractions.index(run["fraction"].iloc[0]) % len(LINES)]
-        colour = plt.get_cmap("Set2")(seeds.index(run["seed"].iloc[0]))
+        dashes = LINES[fractions.index(run["fraction"].iloc[0]) % len(LINES)]
+        colour = mpl.colormaps["Set2"](seeds.index(run["seed"].iloc[0]))
         axes.plot(
-            run["iteration"], run["gfs_sharpness"] / run["threshold"], color=colour, linestyle=style, linewidth=0.9
+            run["iteration"], run["gfs_sharpness"] / run["threshold"], color=colour, linestyle=dashes, linewidth=0.9
         )
-    axes.axhline(1, label=r"$2/\eta$", **plotting.THRESHOLD_LINE)
+    axes.axhline(1, label=r"$2/\eta$", **style.THRESHOLD_LINE)
     axes.set_ylabel(r"GFS sharpness in units of $2/\eta$")
-    for fraction, style in zip(fractions, LINES, strict=False):
+    for fraction, dashes in zip(fractions, LINES, strict=False):
         axes.plot(
-            [], [], color="0.4", linestyle=style, linewidth=0.9, label=rf"$\eta = {fraction:g} \cdot 2/S_{{flat}}$"
+            [], [], color="0.4", linestyle=dashes, linewidth=0.9, label=rf"$\eta = {fraction:g} \cdot 2/S_{{flat}}$"
         )
     axes.legend(loc="upper right")
 
 
-def changes(axes, figure, runs):
+def _changes(axes: Axes, figure: Figure, runs: pd.DataFrame) -> None:
     points = normalised_changes(runs)
     units = points["gfs_sharpness"] / points["threshold"]
     # Drawn in an order that no run covers another by.
@@ -63,20 +68,20 @@ def changes(axes, figure, runs):
     axes.set_xlim(left=0)
     axes.set_yscale("symlog", linthresh=1e-8)
     axes.set_ylabel(r"change $\phi(w^{(t+1)}) / \phi(w^{(t)}) - 1$")
-    axes.set_title("; ".join([f"{runs['run'].nunique()} runs", *endings(runs), largest_change(points)]), fontsize=7)
+    axes.set_title("; ".join([f"{runs['run'].nunique()} runs", *_endings(runs), _largest_change(points)]), fontsize=7)
     if len(points):
         low, high = points["change"].min(), points["change"].max()
         axes.set_ylim(min(low * 2, -1e-7), max(2 * high, 1e-7))
     figure.colorbar(shown, ax=axes, label=r"$\phi$ in units of $2/\eta$")
 
 
-def endings(runs):
+def _endings(runs: pd.DataFrame) -> list[str]:
     """How many runs diverged, if any did."""
     diverged = (runs.groupby("run")["status"].last() == "diverged").sum()
     return [f"{diverged} diverged"] if diverged else []
 
 
-def largest_change(points):
+def _largest_change(points: pd.DataFrame) -> str:
     largest = points["change"].max()
     if not (np.isfinite(largest) and largest):
         return "no change"
@@ -84,11 +89,11 @@ def largest_change(points):
     return rf"largest change ${largest / 10**exponent:.1f} \cdot 10^{{{exponent}}}$"
 
 
-def lazy_to_rich(axes, scales):
+def _lazy_to_rich(axes: Axes, scales: pd.DataFrame) -> None:
     values = scales["initial_scale"].unique()
     for i, value in enumerate(values):
         run = scales[scales["initial_scale"] == value]
-        colour = plt.get_cmap("viridis")(0.9 * i / max(1, len(values) - 1))
+        colour = mpl.colormaps["viridis"](0.9 * i / max(1, len(values) - 1))
         phi = run["gfs_sharpness"] / run["threshold"]
         status = run["status"].iloc[-1]
         said = f" ({status})" if status in ("diverged", "not started") else ""
@@ -96,12 +101,8 @@ def lazy_to_rich(axes, scales):
         end = {"converged": "o", "diverged": "x"}.get(status, ">")
         last = phi.last_valid_index() if phi.notna().any() else phi.index[-1]
         axes.plot(run["iteration"][last], phi[last], end, color=colour, markersize=3)
-    axes.axhline(1, label=r"$2/\eta$", **plotting.THRESHOLD_LINE)
+    axes.axhline(1, label=r"$2/\eta$", **style.THRESHOLD_LINE)
     axes.set_xscale("symlog", linthresh=10)
     axes.set_xlim(left=0)
     axes.set_ylabel(r"GFS sharpness in units of $2/\eta$")
     axes.legend(title=r"$u_\pm$ at the start", loc="lower left", fontsize=6, title_fontsize=6)
-
-
-if "snakemake" in globals():
-    _job.run_figure(draw, snakemake)

@@ -1,16 +1,19 @@
-"""The figures' common style."""
+"""The figures: their common style, and the modules that draw them."""
 
 import importlib
+import inspect
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_rgba
 from matplotlib.text import Annotation
-from project import ROOT
 
-from replication.figures import plotting
+from replication import figure_registry
+from replication.figures import drawing, figure10, panels, style
 
 
 @pytest.fixture
@@ -38,9 +41,9 @@ def labels(axes):
 
 
 def test_threshold_is_the_same_dashed_line_everywhere(run):
-    _, axes = plotting.stacked_panels(2)
-    plotting.sharpness_panel(axes[0], run)
-    plotting.sharpness_panel(axes[1], run.assign(learning_rate=0.1))
+    _, axes = panels.stacked_panels(2)
+    panels.sharpness_panel(axes[0], run)
+    panels.sharpness_panel(axes[1], run.assign(learning_rate=0.1))
     lines = [next(line for line in panel.get_lines() if line.get_label().startswith(r"$2/\eta$")) for panel in axes]
     assert [line.get_ydata()[0] for line in lines] == [10.0, 20.0]
     assert r"\eta = 0.1$" in lines[1].get_label()
@@ -49,27 +52,27 @@ def test_threshold_is_the_same_dashed_line_everywhere(run):
 
 
 def test_unfinished_flows_are_shown(run):
-    _, axes = plotting.stacked_panels(1)
-    plotting.sharpness_panel(axes[0], run)
+    _, axes = panels.stacked_panels(1)
+    panels.sharpness_panel(axes[0], run)
     assert "flow unfinished" not in labels(axes[0])
     run.loc[5, ["gfs_sharpness", "gfs_status"]] = [np.nan, "budget"]
-    _, axes = plotting.stacked_panels(1)
-    plotting.sharpness_panel(axes[0], run)
+    _, axes = panels.stacked_panels(1)
+    panels.sharpness_panel(axes[0], run)
     assert "flow unfinished" in labels(axes[0])
 
 
 def test_saved_text_is_text_and_bytes_repeat(run, tmp_path):
     def draw(name):
         paths = [tmp_path / f"{name}.{suffix}" for suffix in ("pdf", "png", "svg")]
-        with plotting.style():
-            figure, axes = plotting.stacked_panels(1)
-            plotting.loss_panel(axes[0], run)
+        with style.applied():
+            figure, axes = panels.stacked_panels(1)
+            panels.loss_panel(axes[0], run)
             width = figure.get_figwidth()
-            plotting.save(figure, *paths)
+            drawing.save(figure, *paths)
         return width, [path.read_bytes() for path in paths]
 
     width, first = draw("a")
-    assert width == plotting.COLUMN_WIDTH
+    assert width == style.COLUMN_WIDTH
     assert first == draw("b")[1]
     assert b"gradient descent iteration" in first[2]
     assert b"/FontFile2" in first[0] or b"/TrueType" in first[0] or b"/CIDFontType2" in first[0]
@@ -77,7 +80,7 @@ def test_saved_text_is_text_and_bytes_repeat(run, tmp_path):
 
 def test_first_run_of_several(run):
     several = pd.concat([run.assign(learning_rate=0.1), run.assign(seed=1), run], ignore_index=True)
-    chosen = plotting.single_run(several)
+    chosen = panels.single_run(several)
     assert set(chosen["learning_rate"]) == {0.1}
     assert list(chosen["iteration"]) == list(range(len(run)))
 
@@ -96,12 +99,10 @@ def beside_maps(experiment, eta, ending):
 
 @pytest.mark.parametrize("ending", ["at its start", "later"])
 @pytest.mark.parametrize("experiments", [1, 2, 3])
-def test_what_figure_10_says_of_runs_that_diverged_is_within_its_panels(ending, experiments, monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "workflow/scripts")
-    figure10 = importlib.import_module("figure10")
+def test_what_figure_10_says_of_runs_that_diverged_is_within_its_panels(ending, experiments):
     iterates = pd.concat([beside_maps(f"run {i}", 0.0123, ending) for i in range(experiments)])
     orbits = pd.DataFrame({"experiment": [], "map": [], "gfs_sharpness": [], "product": []})
-    with plotting.style():
+    with style.applied():
         figure = figure10.draw(iterates, orbits)
         figure.draw_without_rendering()
     for panel in figure.axes:
@@ -116,3 +117,31 @@ def test_what_figure_10_says_of_runs_that_diverged_is_within_its_panels(ending, 
             assert box.x1 <= inside.x1, text
         for one, other in itertools.combinations([*boxes, panel.title.get_window_extent()], 2):
             assert not one.overlaps(other), said
+
+
+@pytest.mark.parametrize("figure", figure_registry.FIGURES.values(), ids=lambda figure: figure.name)
+def test_the_module_of_each_figure_draws_it_from_the_tables_of_the_registry(figure):
+    draw = importlib.import_module(f"replication.figures.{figure.module}").draw
+    assert list(inspect.signature(draw).parameters) == list(figure.tables)
+
+
+def test_one_figure_is_drawn_without_the_others_and_none_stays_open(run):
+    code = """
+import sys
+from replication.figures import drawing
+def drawn_by():
+    return [name for name in sys.modules if name.startswith("replication.figures.figure")]
+assert drawn_by() == [], drawn_by()
+drawing.draw("figure08", {"table": __import__("pandas").read_json(sys.stdin)})
+assert drawn_by() == ["replication.figures.figure08"], drawn_by()
+from matplotlib import pyplot
+assert pyplot.get_fignums() == []
+"""
+    subprocess.run([sys.executable, "-c", code], input=run.to_json(), text=True, check=True)
+
+
+def test_the_numbers_of_several_tables_are_told_apart(run):
+    table = run.assign(residual=0.0)
+    numbers = drawing.numbers({"one": table, "other": table.tail(2)})
+    assert numbers["table"].value_counts().to_dict() == {"one": len(run), "other": 2}
+    assert list(drawing.numbers({"one": table})) == list(run)

@@ -1,39 +1,42 @@
-"""Rule figure_linear_map: near-singular points of gradient descent's map, and how many preimages points have."""
+"""Figure linear map: near-singular points of gradient descent's map, and how many preimages points have."""
 
-import matplotlib.pyplot as plt
+from __future__ import annotations
+
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-import _job
-from replication.figures import plotting
+from replication.figures import style
 
-COUNTS = {1: "0.93", 3: "0.72", 5: plotting.INVARIANT_SET_COLOUR}
+COUNTS = {1: "0.93", 3: "0.72", 5: style.INVARIANT_SET_COLOUR}
 STYLES = ("-", (0, (3, 1)), ":", (0, (1, 1)))
 
 
-def draw(table, preimages):
-    figure, (a, b) = plt.subplots(1, 2, figsize=(2 * plotting.COLUMN_WIDTH, 2.7), width_ratios=[1.25, 1])
-    shares(a, table)
-    counts(b, preimages)
-    plotting.panel_letters([a, b])
+def draw(table: pd.DataFrame, preimages: pd.DataFrame) -> Figure:
+    figure, (a, b) = style.subplots(1, 2, size=(2 * style.COLUMN_WIDTH, 2.7), width_ratios=[1.25, 1])
+    _shares(a, table)
+    _counts(b, preimages)
+    style.panel_letters([a, b])
     return figure
 
 
-def shares(axes, table):
+def _shares(axes: Axes, table: pd.DataFrame) -> None:
     """A colour per network, dashes by the step size; a slope of one is what a hypersurface has."""
     several = table[~table["control"]]
     names, rates = several["network"].unique(), sorted(several["learning_rate"].unique())
-    for name, colour in zip(names, plotting.PALETTE, strict=False):
-        for rate, style in zip(rates, STYLES, strict=False):
+    for name, colour in zip(names, style.PALETTE, strict=False):
+        for rate, dashes in zip(rates, STYLES, strict=False):
             rows = several[(several["network"] == name) & (several["learning_rate"] == rate)]
             shown = rows[rows["share"] > 0]
-            axes.loglog(shown["epsilon"], shown["share"], color=colour, linestyle=style)
+            axes.loglog(shown["epsilon"], shown["share"], color=colour, linestyle=dashes)
         axes.plot([], [], color=colour, label=name)
     control = table[table["control"]]
     axes.loglog(control["epsilon"], control["share"], color="black", linewidth=1.6, label="1 layer, singular")
-    for rate, style in zip(rates, STYLES, strict=False):
-        axes.plot([], [], color="0.4", linestyle=style, label=rf"$\eta = {rate:g}$")
+    for rate, dashes in zip(rates, STYLES, strict=False):
+        axes.plot([], [], color="0.4", linestyle=dashes, label=rf"$\eta = {rate:g}$")
     # Below all that is shown.
     guide = table["epsilon"].max() * np.array([0.02, 0.2])
     level = 0.2 * (several["share"] / several["epsilon"])[several["share"] > 0].min()
@@ -45,7 +48,7 @@ def shares(axes, table):
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, columnspacing=1.0, handletextpad=0.5)
 
 
-def counts(axes, preimages):
+def _counts(axes: Axes, preimages: pd.DataFrame) -> None:
     side = round(np.sqrt(len(preimages)))
     first, second = (np.unique(preimages[name]) for name in ("a", "b"))
     matrix = preimages["count"].to_numpy().reshape(side, side).T
@@ -73,7 +76,3 @@ def counts(axes, preimages):
         bbox_to_anchor=(0.5, 1.0),
         ncols=len(found),
     )
-
-
-if "snakemake" in globals():
-    _job.run_figure(draw, snakemake)

@@ -1,55 +1,58 @@
-"""Rule figure_arora_gfs: GFS sharpness along the descents of Arora et al. (2022), a row each, a column per model.
+"""Figure arora gfs: GFS sharpness along the descents of Arora et al. (2022), a row each, a column per model.
 
 Below: how far it rises along runs from many starts on small problems, each step looked at.
 """
 
-import matplotlib.pyplot as plt
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-import _job
-from replication.figures import plotting
+from replication.figures import descents, panels, style
 from replication.measures import largest_gfs_rise
 
 COLUMNS = 3
 
 
-def draw(table, rises):
+def draw(table: pd.DataFrame, rises: pd.DataFrame) -> Figure:
     names = table["experiment"].unique()
     rows = -(-len(names) // COLUMNS)
-    figure = plt.figure(figsize=(2 * plotting.COLUMN_WIDTH, 0.5 + 2.0 * (rows + 1)))
+    figure = Figure(figsize=(2 * style.COLUMN_WIDTH, 0.5 + 2.0 * (rows + 1)))
     grid = figure.add_gridspec(rows + 1, COLUMNS)
-    panels = [figure.add_subplot(grid[divmod(i, COLUMNS)]) for i in range(len(names))]
-    for panel, name in zip(panels, names, strict=True):
-        run = plotting.single_run(table[table["experiment"] == name])
-        plotting.sharpness_lines(panel, run, markers=run["gfs_sharpness"].notna().sum() < 100)
-        panel.set_title(f"{plotting.descent_title(run)}, {rise(run)}")
+    shown = [figure.add_subplot(grid[divmod(i, COLUMNS)]) for i in range(len(names))]
+    for panel, name in zip(shown, names, strict=True):
+        run = panels.single_run(table[table["experiment"] == name])
+        panels.sharpness_lines(panel, run, markers=run["gfs_sharpness"].notna().sum() < 100)
+        panel.set_title(f"{descents.descent_title(run)}, {_rise(run)}")
         panel.set_xlabel("iteration")
         panel.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10], integer=True))
-    for i, panel in enumerate(panels):
+    for i, panel in enumerate(shown):
         if i % COLUMNS:
             panel.set_ylabel("")
     all_runs = figure.add_subplot(grid[rows, : COLUMNS - 1])
-    of_many_starts(all_runs, rises)
-    handles, labels = panels[0].get_legend_handles_labels()
-    error = Patch(color=plotting.GFS_COLOUR, alpha=0.25, linewidth=0)
+    _of_many_starts(all_runs, rises)
+    handles, labels = shown[0].get_legend_handles_labels()
+    error = Patch(color=style.GFS_COLOUR, alpha=0.25, linewidth=0)
     figure.legend([*handles, error], [*labels, r"error of $\phi$"], loc="outside upper center", ncols=3)
-    plotting.panel_letters([*panels, all_runs])
+    style.panel_letters([*shown, all_runs])
     return figure
 
 
-def rise(run):
+def _rise(run: pd.DataFrame) -> str:
     largest = largest_gfs_rise(run)
     return r"$\phi$ never rises" if largest <= 0 else rf"$\phi$ rises by {100 * largest:.1g} %"
 
 
-def of_many_starts(axes, rises):
+def _of_many_starts(axes: Axes, rises: pd.DataFrame) -> None:
     """A point per run; those that never rise on the axis."""
-    places = [(problem, descent) for problem in plotting.ARORA_MARKERS for descent in plotting.ARORA_METHODS]
+    places = [(problem, descent) for problem in descents.MARKERS for descent in descents.METHODS]
     for (problem, descent), runs in rises.groupby(["problem", "descent"]):
         shift = 1 + 0.03 * (places.index((problem, descent)) - (len(places) - 1) / 2)
-        name, colour, _ = plotting.ARORA_METHODS[descent]
-        points = {"marker": plotting.ARORA_MARKERS[problem], "linestyle": "", "markersize": 3, "color": colour}
+        name, colour, _ = descents.METHODS[descent]
+        points = {"marker": descents.MARKERS[problem], "linestyle": "", "markersize": 3, "color": colour}
         percent = 100 * runs["largest_rise"].clip(lower=0)
         axes.plot(runs["learning_rate"] * shift, percent, alpha=0.7, markeredgewidth=0, **points)
         axes.plot([], [], label=f"{problem}, {name}", **points)
@@ -63,7 +66,3 @@ def of_many_starts(axes, rises):
     axes.set_ylabel(r"largest rise of $\phi$ (%)")
     # In the rest of the row, which it must not make wider.
     axes.legend(loc="upper left", bbox_to_anchor=(1.03, 1.0)).set_in_layout(False)
-
-
-if "snakemake" in globals():
-    _job.run_figure(draw, snakemake)

@@ -1,15 +1,17 @@
-"""Rule figure_linear_gfs: the GFS sharpness along gradient descent on linear networks, and by how much it rises."""
+"""Figure linear gfs: the GFS sharpness along gradient descent on linear networks, and by how much it rises."""
 
-import matplotlib.pyplot as plt
+from __future__ import annotations
+
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 
-import _job
-from replication.figures import plotting
+from replication.figures import style
 
 
-def draw(table):
-    figure, (a, b) = plt.subplots(1, 2, figsize=(2 * plotting.COLUMN_WIDTH, 2.6))
-    palette = plotting.PALETTE
+def draw(table: pd.DataFrame) -> Figure:
+    figure, (a, b) = style.subplots(1, 2, size=(2 * style.COLUMN_WIDTH, 2.6))
+    palette = style.PALETTE
     styles = dict(zip(table["experiment"].unique(), [palette[i] for i in (0, 1, 2, 4, 3, 5)], strict=False))
     largest = 0.0
     for (name, _), run in table.groupby(["experiment", "run"], sort=False):
@@ -24,19 +26,15 @@ def draw(table):
         largest = max(largest, float((run["gfs_error"] / run["gfs_sharpness"]).max()))
     for name, colour in styles.items():
         a.plot([], [], color=colour, label=name)
-    a.axhline(1, label=r"$2/\eta$", **plotting.THRESHOLD_LINE)
+    a.axhline(1, label=r"$2/\eta$", **style.THRESHOLD_LINE)
     a.set_ylabel(r"GFS sharpness $\phi$ in units of $2/\eta$")
     b.axhspan(0, 100 * largest, color="0.85", zorder=0, linewidth=0)
     b.set_ylabel(r"$\phi$ above its least so far (%)")
-    plotting.note(b, rf"grey: largest estimated error, {100 * largest:.2g} %", corner="upper right")
+    style.note(b, rf"grey: largest estimated error, {100 * largest:.2g} %", corner="upper right")
     for axes in (a, b):
         axes.set_xscale("symlog", linthresh=10)
         axes.set_xlim(left=0)
         axes.set_xlabel("gradient descent iteration")
     figure.legend(loc="outside upper center", ncols=len(styles) + 1, columnspacing=1.2, handletextpad=0.5)
-    plotting.panel_letters([a, b])
+    style.panel_letters([a, b])
     return figure
-
-
-if "snakemake" in globals():
-    _job.run_figure(draw, snakemake)
