@@ -12,13 +12,14 @@ import pytest
 from project import ROOT
 
 from replication import data
+from replication.reporting import table_page
 from replication.storage import files, table_schema
 from replication.storage.table_schema import RUN, Column
 from replication.training import models, runs
 from replication.training.checkpoints import checkpoint_files
 
 PAGE = (ROOT / "results/README.md").read_text(encoding="utf-8")
-ARROW = {"whole number": pa.int64(), "number": pa.float64(), "text": pa.large_string()}
+ARROW = {"whole number": pa.int64(), "number": pa.float64(), "text": pa.large_string(), "truth": pa.bool_()}
 
 
 def trained(folder, model, rate, iterations=6):
@@ -134,7 +135,7 @@ def test_a_seed_has_its_type_in_every_table(tmp_path):
 
 
 def row(**changes):
-    values = {"whole number": 1, "number": 1.0, "text": "x"}
+    values = {"whole number": 1, "number": 1.0, "text": "x", "truth": True}
     return pd.DataFrame([{name: values[column.kind] for name, column in RUN.items()} | changes])
 
 
@@ -158,9 +159,44 @@ def test_a_run_without_a_descent_of_its_own_needs_no_column_for_it():
     assert "descent" not in table_schema.typed(row().drop(columns="descent"), RUN)
 
 
-def test_the_page_has_the_columns_of_the_schema():
-    assert table_schema.markdown(RUN) in PAGE
-    assert table_schema.markdown({"a": Column("number", "", "b")}) not in PAGE
+def test_the_page_has_the_columns_of_all_tables():
+    begin, end = table_page.BEGIN, table_page.END
+    assert PAGE.partition(begin)[2].partition(end)[0].strip() == table_page.columns()
+    for name in RUN:
+        assert f"| `{name}` |" in table_page.columns()
+
+
+def kept(path):
+    """The tables of a pattern of the page that are kept in version control."""
+    return sorted((ROOT / "results/reference").glob(re.sub("<[a-z]+>", "*", path)))
+
+
+@pytest.mark.parametrize("path", table_page.TABLES)
+def test_tables_have_the_columns_that_the_page_says(path):
+    columns = table_page.TABLES[path][1]
+    assert kept(path)
+    for file in kept(path):
+        table = pd.read_parquet(file)
+        if path.startswith("regression/runs"):  # kept without it
+            table["loss"] = 1.0
+        typed = table_schema.typed(table, columns)
+        assert typed.dtypes.to_dict() == table.dtypes.to_dict()
+        with pytest.raises(ValueError, match="missing"):
+            table_schema.typed(table.drop(columns=[name for name in table if columns.get(name)]), columns)
+
+
+@pytest.mark.parametrize(("values", "dtype"), [([True, None], "boolean"), ([True, False], "bool"), ([None], "float64")])
+def test_a_truth_keeps_its_kind_unless_all_are_empty(values, dtype):
+    columns = {"true": Column("truth", "", "", if_empty="number"), **table_schema.WEIGHTS}
+    found = table_schema.typed(pd.DataFrame({"true": values, "w1": 1.0, "w12": 2.0}), columns)
+    assert found["true"].dtype == dtype
+    with pytest.raises(ValueError, match=re.escape("does not have: ['wide']")):
+        table_schema.typed(found.assign(wide=1.0), columns)
+
+
+def test_a_truth_is_not_a_number():
+    with pytest.raises(ValueError, match="of kind truth"):
+        table_schema.typed(pd.DataFrame({"true": [0.5]}), {"true": Column("truth", "", "")})
 
 
 def test_no_whole_number_is_lost_on_the_way():

@@ -9,8 +9,8 @@ def main(snakemake):
     settings = snakemake.params.runs
     problem = snakemake.wildcards.problem
     record = provenance.recorder(settings, section=f"arora.{problem}")
-    files.write_table(snakemake.output.table, phases.table(problem, settings), record())
-    files.write_table(snakemake.output.rises, phases.rises(problem, settings), record())
+    files.write_table(snakemake.output.table, phases.table(problem, settings), record(), columns=phases.COLUMNS)
+    files.write_table(snakemake.output.rises, phases.rises(problem, settings), record(), columns=phases.RISES)
 
 
 if "snakemake" in globals():

@@ -21,8 +21,8 @@ def main(snakemake):
     weights = np.concatenate([block["weights"] for block in blocks])
     iterates, orbits = bifurcation.beside_descent(iterations, weights, eta, **settings)
     iterates = bifurcation.with_ending(iterates, trajectory)
-    files.write_table(snakemake.output.iterates, iterates.assign(**labels), record())
-    files.write_table(snakemake.output.orbits, orbits.assign(**labels), record())
+    files.write_table(snakemake.output.iterates, iterates.assign(**labels), record(), columns=bifurcation.ITERATES)
+    files.write_table(snakemake.output.orbits, orbits.assign(**labels), record(), columns=bifurcation.ORBITS)
 
 
 if "snakemake" in globals():

@@ -4,4 +4,4 @@ import _job
 from replication.studies.linear import convergence
 
 if "snakemake" in globals():
-    _job.run_table(convergence.table, "linear.convergence", snakemake)
+    _job.run_table(convergence.table, "linear.convergence", convergence.COLUMNS, snakemake)

@@ -4,4 +4,4 @@ import _job
 from replication.studies.linear import gfs
 
 if "snakemake" in globals():
-    _job.run_table(gfs.table, "linear.gfs", snakemake)
+    _job.run_table(gfs.table, "linear.gfs", gfs.COLUMNS, snakemake)

@@ -4,4 +4,4 @@ import _job
 from replication.studies.linear import minimisers
 
 if "snakemake" in globals():
-    _job.run_table(minimisers.table, "linear.minimisers", snakemake)
+    _job.run_table(minimisers.table, "linear.minimisers", minimisers.COLUMNS, snakemake)

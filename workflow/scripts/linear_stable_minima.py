@@ -4,4 +4,4 @@ import _job
 from replication.studies.linear import stable_minima
 
 if "snakemake" in globals():
-    _job.run_table(stable_minima.table, "linear.stable_minima", snakemake)
+    _job.run_table(stable_minima.table, "linear.stable_minima", stable_minima.COLUMNS, snakemake)

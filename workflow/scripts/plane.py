@@ -15,7 +15,7 @@ def main(snakemake):
     with progress.bar(starts, "starts") as bar:
         table = plane.table(settings, threads=snakemake.threads)
         bar.update(starts)
-    files.write_table(snakemake.output.table, table, record())
+    files.write_table(snakemake.output.table, table, record(), columns=plane.COLUMNS)
 
 
 if "snakemake" in globals():

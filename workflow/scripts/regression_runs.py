@@ -22,7 +22,7 @@ def main(snakemake):
         ):
             tables.append(table)
             bar.update(1)
-    files.write_table(snakemake.output.table, pd.concat(tables, ignore_index=True), record())
+    files.write_table(snakemake.output.table, pd.concat(tables, ignore_index=True), record(), columns=regression.RUNS)
 
 
 if "snakemake" in globals():

@@ -14,7 +14,7 @@ def main(snakemake):
     record = provenance.recorder(parameters, section="regression.scales", seed=settings["seed"])
     data_set = data.gaussian_arguments(snakemake.params.data)
     tables = regression.scales(data_set, settings["seed"], settings["values"], settings["start"], settings["stop"])
-    files.write_table(snakemake.output.table, pd.concat(tables, ignore_index=True), record())
+    files.write_table(snakemake.output.table, pd.concat(tables, ignore_index=True), record(), columns=regression.SCALES)
 
 
 if "snakemake" in globals():

@@ -6,7 +6,7 @@ import _job
 from gfsharp.errors import UserError
 from gfsharp.scalar import product, sharpness
 from replication.storage import files, provenance
-from replication.studies.scalar.stable_set import stable_set
+from replication.studies.scalar.stable_set import POINTS, PRODUCTS, stable_set
 
 
 def main(snakemake):
@@ -30,8 +30,8 @@ def main(snakemake):
     cosines = pd.DataFrame({"product": found.products, "least_cosine": found.least_cosine})
     counted = points["product"].round(9).value_counts()
     cosines["points"] = cosines["product"].round(9).map(counted).fillna(0).astype(np.int64)
-    files.write_table(snakemake.output.points, points, record())
-    files.write_table(snakemake.output.products, cosines, record())
+    files.write_table(snakemake.output.points, points, record(), columns=POINTS)
+    files.write_table(snakemake.output.products, cosines, record(), columns=PRODUCTS)
 
 
 if "snakemake" in globals():

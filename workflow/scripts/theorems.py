@@ -5,7 +5,7 @@ from dataclasses import asdict
 import _job
 from replication import progress
 from replication.storage import files, provenance
-from replication.studies.scalar import theorems
+from replication.studies.scalar import sampling, theorems
 
 
 def main(snakemake):
@@ -18,7 +18,7 @@ def main(snakemake):
         for statement in theorems.STATEMENTS:
             rows.append(asdict(theorems.examine(statement, depth, points, seed)))
             bar.update(1)
-    files.write_table(snakemake.output.table, pd.DataFrame(rows), record())
+    files.write_table(snakemake.output.table, pd.DataFrame(rows), record(), columns=sampling.COLUMNS)
 
 
 if "snakemake" in globals():

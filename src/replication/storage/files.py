@@ -100,7 +100,7 @@ def write_table(
     table: pd.DataFrame,
     provenance: Mapping[str, Any],
     *,
-    columns: Mapping[str, table_schema.Column] | None = None,
+    columns: table_schema.Columns | None = None,
     compact: bool = False,
 ) -> None:
     """Write ``table`` as Parquet with its sidecar.

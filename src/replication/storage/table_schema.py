@@ -6,6 +6,7 @@ its type: Parquet's type for nothing at all cannot be read together with numbers
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,7 +16,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd  # a second to import: only tables need it
 
-Kind = Literal["whole number", "number", "text"]
+Kind = Literal["whole number", "number", "text", "truth"]
 
 
 @dataclass(frozen=True)
@@ -23,20 +24,25 @@ class Column:
     """One column.
 
     Attributes:
-        kind: int64, float64 or text in the file.
+        kind: int64, float64, text or bool in the file.
         unit: empty for what has none.
         meaning: with when it is empty.
         always: whether every table of its kind has it.
+        if_empty: the kind that it has in a table that is empty there throughout; None: the same.
     """
 
     kind: Kind
     unit: str
     meaning: str
     always: bool = True
+    if_empty: Kind | None = None
+
+
+Columns = Mapping[str, Column]
 
 
 # Of tables/<experiment>.parquet and run.parquet, a row per iterate of gradient descent.
-RUN: Mapping[str, Column] = {
+RUN: Columns = {
     "iteration": Column("whole number", "steps", "of gradient descent"),
     "loss": Column("number", "L", "at the iterate"),
     "sharpness": Column(
@@ -78,11 +84,20 @@ RUN: Mapping[str, Column] = {
     "descent": Column("text", "", "`normalised` or `sqrt`; only in tables of such runs", always=False),
 }
 
+# Of a scalar network's weights, as many as it has.
+WEIGHTS: Columns = {"w<i>": Column("number", "w", "its weights `w1`, `w2`, ...", always=False)}
+
+
+def of_run(*names: str) -> Columns:
+    """Return columns that mean in another table what they mean in that of a run."""
+    return {name: RUN[name] for name in names}
+
+
 # What has the same meaning, and so the same type, in whatever table it is.
-_EVERYWHERE = {name: RUN[name] for name in ("seed", "gradient_evaluations", "hessian_vector_products")}
+_EVERYWHERE = of_run("seed", "gradient_evaluations", "hessian_vector_products")
 
 
-def typed(table: pd.DataFrame, columns: Mapping[str, Column] | None = None) -> pd.DataFrame:
+def typed(table: pd.DataFrame, columns: Columns | None = None) -> pd.DataFrame:
     """Return ``table`` with each column of the type that it is to have.
 
     Args:
@@ -93,7 +108,7 @@ def typed(table: pd.DataFrame, columns: Mapping[str, Column] | None = None) -> p
         ValueError: a column is not among them or missing, or has values that its type has no room for.
     """
     if columns is not None:
-        unknown = [name for name in table if name not in columns]
+        unknown = [name for name in table if _declared(name, columns) is None]
         missing = [name for name, column in columns.items() if column.always and name not in table]
         if unknown or missing:
             raise ValueError(
@@ -101,23 +116,33 @@ def typed(table: pd.DataFrame, columns: Mapping[str, Column] | None = None) -> p
                 f"that are missing: {missing}"
             )
     known = _EVERYWHERE if columns is None else columns
-    there = (name for name in known if name in table)
-    return table.assign(**{name: _of_kind(table[name], known[name].kind) for name in there})
+    there = {str(name): column for name in table if (column := _declared(name, known))}
+    return table.assign(**{name: _of_kind(table[name], column) for name, column in there.items()})
 
 
-def markdown(columns: Mapping[str, Column]) -> str:
+def _declared(name: object, columns: Columns) -> Column | None:
+    return columns.get(str(name)) or columns.get(re.sub(r"\d+$", "<i>", str(name)))
+
+
+def markdown(columns: Columns) -> str:
     """Return the columns as a table of a page."""
-    rows = (f"| `{name}` | {column.kind} | {column.unit} | {column.meaning} |" for name, column in columns.items())
+    rows = (
+        f"| `{name}` | {column.kind}{f' ({column.if_empty} if all are empty)' if column.if_empty else ''} "
+        f"| {column.unit} | {column.meaning} |"
+        for name, column in columns.items()
+    )
     return "\n".join(["| column | type | unit | meaning |", "|---|---|---|---|", *rows]) + "\n"
 
 
-def _of_kind(values: pd.Series[Any], kind: Kind) -> pd.Series[Any]:
+def _of_kind(values: pd.Series[Any], column: Column) -> pd.Series[Any]:
     import pandas as pd
 
+    kind = column.if_empty if column.if_empty and values.isna().all() else column.kind
     types: Mapping[Kind, Any] = {
         "whole number": "int64" if values.dtype == "int64" else "Int64",
         "number": "float64",
         "text": pd.StringDtype(na_value=np.nan),
+        "truth": "bool" if values.dtype == "bool" else "boolean",
     }
     try:
         if kind == "text" and not _all_text(values.dropna()):

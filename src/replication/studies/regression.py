@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gfsharp.descent import gradient_descent
 from gfsharp.regression.flattest import flattest_sharpness
 from replication import data
+from replication.storage.table_schema import RUN, Column, Columns, of_run
 from replication.training.models import GFSPoint, SquaredRegressionRun
 
 if TYPE_CHECKING:
@@ -19,6 +20,22 @@ if TYPE_CHECKING:
 
 # Projections, about a second of them, after which the semidefinite program takes over.
 _ROUNDS = 40_000
+
+
+_FOLLOWED: Columns = {
+    **of_run("experiment", "iteration", "loss", "gfs_sharpness", "gfs_status", "learning_rate", "threshold", "seed"),
+    "status": Column("text", "", f"{RUN['status'].meaning}; `not started` where the start has no GFS sharpness"),
+    "run": Column("text", "", "its name: what tells it from the others"),
+}
+
+# Of regression/runs/<part>.parquet.
+RUNS: Columns = {
+    **_FOLLOWED,
+    "fraction": Column("number", "", "the learning rate in units of 2 over the sharpness of the flattest interpolator"),
+}
+
+# Of regression/scales.parquet.
+SCALES: Columns = {**_FOLLOWED, "initial_scale": Column("number", "w", "every weight of the start")}
 
 
 def tensors(settings: Mapping[str, Any], seed: int) -> dict[str, NDArray[Any]]:

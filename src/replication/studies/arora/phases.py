@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from gfsharp.descent import Descent, effective_learning_rate
 from gfsharp.errors import UserError
 from gfsharp.monotonicity import above_least
+from replication.storage.table_schema import Column, Columns
 from replication.studies.arora.descending import Iterates, Run, descend
 from replication.studies.arora.problem import Problem, build
 
@@ -32,21 +33,56 @@ METHODS: tuple[Descent, ...] = ("normalised", "sqrt")
 _ENDED = 1e-22
 
 
+_STARTED: Columns = {
+    "problem": Column("text", "", "`valley`, `scalar` or `regression`"),
+    "descent": Column("text", "", "`normalised` or `sqrt`"),
+    "start": Column("whole number", "", "its place among the starts"),
+    "learning_rate": Column("number", "w (normalised), w² / √L (sqrt)", "eta"),
+}
+
+# Of arora/<problem>.parquet.
+COLUMNS: Columns = {
+    **_STARTED,
+    "iteration": Column("whole number", "steps", "of the method"),
+    "tau": Column("number", "", "time of the limiting flow, eta² times the iteration"),
+    "turn": Column("whole number", "steps", "the iterate that ends phase one; -1: none did"),
+    "phase": Column("whole number", "", "1 before it, 2 from it on"),
+    "approach": Column("number", "", "by gradient flow, the limit of eta times the turn"),
+    "loss": Column("number", "L", "at the iterate"),
+    "sharpness": Column("number", "L / w²", "at the iterate, of L"),
+    "edge": Column(
+        "number",
+        "",
+        "1 over the effective learning rate times the top eigenvalue at the GFS; at the edge of stability its mean "
+        "over the oscillation is 1/2",
+    ),
+    "angle": Column("number", "rad", "between gradient and top eigenvector at the GFS, 0 to pi/2"),
+    "gfs_sharpness": Column("number", "L / w²", "at the GFS of the iterate"),
+    "flow_sharpness": Column("number", "L / w²", "on the limiting flow at tau"),
+    "error": Column("number", "w", "distance of the GFS from the limiting flow at tau"),
+    "error_from_turn": Column("number", "w", "the same with the flow from the end of phase one; empty before it"),
+    "distance": Column("number", "w", "of the iterate from the limiting flow at tau"),
+    "travelled": Column("number", "w", "from the limiting flow's start to its end"),
+}
+
+# Of arora/rises/<problem>.parquet.
+RISES: Columns = {
+    **_STARTED,
+    "steps": Column("whole number", "steps", "of the run"),
+    "largest_rise": Column(
+        "number",
+        "",
+        "of the GFS sharpness above its least so far, relative to that; empty where an iterate has no gradient flow "
+        "solution",
+    ),
+    "tau": Column("number", "", "when it is reached"),
+}
+
+
 def table(name: str, settings: Mapping[str, Any], methods: Sequence[Descent] = METHODS) -> pd.DataFrame:
     """Return a row per kept iterate of the runs of one problem, from each start with each step size and method.
 
-    Its columns are ``problem``, ``descent``, ``start``, ``learning_rate``, ``iteration`` and ``tau = eta^2 iteration``;
-
-    - ``turn``: the iterate that ends phase one (see :class:`replication.studies.arora.descending.Iterates`); -1: none
-      did; ``phase``: 1 before it and 2 from it on; ``approach``: by gradient flow, the limit of ``eta turn`` (see
-      :func:`approach`);
-    - ``loss``, ``sharpness``: at the iterate, of L;
-    - ``edge``: ``1 / (eta_t lambda_1)``, the effective learning rate and ``lambda_1`` at the GFS; at the edge of
-      stability its mean over the oscillation is 1/2;
-    - ``angle``: between the gradient and the top eigenvector at the GFS, in radians, 0 to pi/2;
-    - ``gfs_sharpness``: ``lambda_1`` at the GFS of the iterate; ``flow_sharpness``: on the flow at tau;
-    - ``error``: ``|GFS(w_t) - X(tau)|``; ``error_from_turn``: the same with the flow from the end of phase one, NaN
-      before it; ``distance``: ``|w_t - X(tau)|``; ``travelled``: ``|X(tau_end) - X(0)|``.
+    Its columns are :data:`COLUMNS`.
 
     Args:
         name: of a problem, see :func:`replication.studies.arora.build`.
@@ -91,8 +127,7 @@ def table(name: str, settings: Mapping[str, Any], methods: Sequence[Descent] = M
 def rises(name: str, settings: Mapping[str, Any], methods: Sequence[Descent] = METHODS) -> pd.DataFrame:
     """Return how far the GFS sharpness rises along each run of one problem, looked at after every step.
 
-    Its columns are ``problem``, ``descent``, ``start``, ``learning_rate``, ``steps``; ``largest_rise``: the largest
-    ``phi(t) / min_{s<t} phi(s) - 1``, NaN where an iterate has no gradient flow solution; ``tau``: when it is reached.
+    Its columns are :data:`RISES`.
 
     Args:
         name: of a problem, see :func:`replication.studies.arora.build`.

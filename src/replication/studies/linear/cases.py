@@ -7,7 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from gfsharp.errors import UserError
+from replication.storage.table_schema import Column, Columns
 from replication.studies.linear.network import LinearNetwork
+
+# Of every table of linear networks.
+COLUMNS: Columns = {
+    "network": Column("text", "", "by its widths"),
+    "depth": Column("whole number", "", "its layers"),
+}
+RATE: Columns = {
+    "learning_rate": Column("number", "w² / L", "eta"),
+    "fraction": Column("number", "", "the same in units of 2 over the smallest sharpness of a global minimiser"),
+}
 
 
 def gaussian_network(widths: Sequence[int], samples: int, seed: int) -> LinearNetwork:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
+from replication.storage.table_schema import Column, Columns
 from replication.studies.linear import cases
 from replication.studies.linear.minimisers import least_sharpness, search_least_sharpness
 from replication.studies.linear.network import Floats, LinearNetwork
@@ -30,6 +31,23 @@ _DIVERGED = 1e6
 _ROUND = 20
 
 MINIMUM, SADDLE, DIVERGED, BOUNDED = "minimum", "saddle", "diverged", "bounded"
+
+
+# Of linear/convergence.parquet.
+COLUMNS: Columns = {
+    **cases.COLUMNS,
+    **cases.RATE,
+    "critical": Column("number", "w² / L", "the rate at which the fraction is one"),
+    "searched": Column("number", "w² / L", "the same with the smallest sharpness that a search finds"),
+    "starts": Column("whole number", "", "from which gradient descent was run"),
+    MINIMUM: Column("whole number", "", "of them, that end at a global minimum"),
+    SADDLE: Column("whole number", "", "that end at a saddle"),
+    DIVERGED: Column("whole number", "", "that diverge"),
+    BOUNDED: Column("whole number", "", "that do neither"),
+    "share": Column("number", "", "of the starts that end at a minimum or a saddle"),
+    "low": Column("number", "", "lower end of its 95 % interval"),
+    "high": Column("number", "", "upper end"),
+}
 
 
 def outcomes(
@@ -117,11 +135,8 @@ def wilson(successes: Floats, trials: Floats, confidence: float = 0.95) -> tuple
 def table(settings: Mapping[str, Any]) -> pd.DataFrame:
     """Return the share of starts that converge, as the configuration's ``linear.convergence`` has it.
 
-    The starts, the same at all rates, have Gaussian weights of standard deviation ``deviation / sqrt(d_{j-1})``. A row
-    per network and rate: ``network``, ``depth``, ``fraction`` (the rate in units of 2 / the smallest sharpness of a
-    global minimiser), ``learning_rate``, ``starts``, the counts ``minimum``, ``saddle``, ``diverged`` and ``bounded``,
-    ``share`` (of the first two) with its interval from ``low`` to ``high``, ``critical``, the rate at which the
-    fraction is one, and ``searched``, the same with the smallest sharpness that a search finds.
+    A row per network and rate, with :data:`COLUMNS`. The starts, the same at all rates, have Gaussian weights of
+    standard deviation ``deviation / sqrt(d_{j-1})``.
     """
     import pandas as pd
 

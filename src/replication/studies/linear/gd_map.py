@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize.elementwise import find_root
 
+from replication.storage.table_schema import Column, Columns
 from replication.studies.linear import cases
 from replication.studies.linear.network import Floats, LinearNetwork
 
@@ -34,6 +35,30 @@ _NOUGHT, _NOTHING = 1e-60, 1e-15
 # An extremum of h that is zero to this, of the terms that cancel in it, is looked at in more digits.
 _DOUBT = 1e-11
 _CLOSEST = {"xatol": 0.0, "xrtol": 4e-16, "fatol": 0.0, "frtol": 0.0}
+
+
+# Of linear/gd_map.parquet.
+COLUMNS: Columns = {
+    **cases.COLUMNS,
+    "learning_rate": Column("number", "w² / L", "eta"),
+    "epsilon": Column("number", "", "a distance from singular"),
+    "share": Column("number", "", "of points at most that far from singular"),
+    "points": Column("whole number", "", "sampled"),
+    "singular": Column("whole number", "", "of them, where the Jacobian is singular but for rounding"),
+    "exponent": Column("number", "", "a of the share, about epsilon^a for small epsilon"),
+    "exponent_error": Column("number", "", "its standard error"),
+    "control": Column("truth", "", "a network of depth one, at the step where its map is singular everywhere"),
+}
+
+# Of linear/preimages.parquet.
+PREIMAGES: Columns = {
+    "a": Column("number", "w", "one weight of the target"),
+    "b": Column("number", "w", "the other"),
+    "count": Column("whole number", "", "of points that a step leads to it from"),
+    "error": Column("number", "", "how far from the target it leads, relative to its size or to 1"),
+    "learning_rate": Column("number", "w² / L", "eta, the same in all rows"),
+    "area_ratio": Column("number", "", "1 if no preimage is missed or counted twice; the same in all rows"),
+}
 
 
 def distances_from_singular(network: LinearNetwork, eta: float, w: Floats) -> Floats:
@@ -295,10 +320,7 @@ def midpoints(reach: float, side: int) -> Floats:
 def table(settings: Mapping[str, Any]) -> pd.DataFrame:
     """Return the shares of near-singular points, as the configuration's ``linear.gd_map`` has it.
 
-    A row per network, learning rate and epsilon: ``network``, ``depth``, ``learning_rate``, ``epsilon``, ``share`` (of
-    points at most that far from singular), ``points``, ``singular`` (points at which the Jacobian is singular but for
-    rounding), ``exponent`` (:func:`exponent`) and ``exponent_error``, its standard error. The
-    networks of depth one, at the step where their map is singular everywhere, are marked by ``control``.
+    A row per network, learning rate and epsilon, with :data:`COLUMNS`.
     """
     import pandas as pd
 
@@ -343,8 +365,7 @@ def _rows(
 def preimage_table(settings: Mapping[str, Any]) -> pd.DataFrame:
     """Return the preimages counted for the scalar network of depth 2, as ``linear.gd_map.preimages`` has it.
 
-    A row per target of the grid: ``a``, ``b``, ``count``, ``error`` (how far the preimages are mapped from the target,
-    relative to its size or to 1); and ``learning_rate`` and ``area_ratio`` (:func:`area_ratio`), the same in all.
+    A row per target of the grid, with the columns :data:`PREIMAGES`.
     """
     import pandas as pd
 

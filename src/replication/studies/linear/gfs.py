@@ -14,6 +14,7 @@ from gfsharp.curvature import Loss
 from gfsharp.descent import gradient_descent
 from gfsharp.errors import UserError
 from gfsharp.flow import GFSSharpness, gfs_sharpness
+from replication.storage.table_schema import Column, Columns, of_run
 from replication.studies.linear import cases
 from replication.studies.linear.minimisers import least_sharpness, sample
 from replication.studies.linear.network import Floats, LinearNetwork
@@ -23,6 +24,25 @@ if TYPE_CHECKING:
 
 # Minimisers that a start is chosen from.
 _MOST_DRAWN = 200
+
+
+# Of linear/gfs.parquet.
+COLUMNS: Columns = {
+    **of_run("iteration"),
+    "loss": Column("number", "L", "above the least"),
+    **of_run("status", "sharpness"),
+    "closed_form": Column("number", "L / w²", "the GFS sharpness by its formula; empty where there is none"),
+    **of_run("gfs_sharpness", "gfs_error", "gfs_status"),
+    "balance_error": Column(
+        "number",
+        "",
+        "of the balances, which gradient flow keeps, between iterate and GFS, relative to the larger squared norm",
+    ),
+    **of_run("learning_rate", "threshold", "seed"),
+    "experiment": Column("text", "", "the network, by its widths"),
+    "depth": cases.COLUMNS["depth"],
+    "run": Column("text", "", "its name: the seed of the start"),
+}
 
 
 def torch_loss(network: LinearNetwork) -> Loss:
@@ -98,10 +118,7 @@ def start(network: LinearNetwork, settings: Mapping[str, Any], seed: int) -> tup
 
 
 def run(network: LinearNetwork, w: Floats, eta: float, settings: Mapping[str, Any]) -> pd.DataFrame:
-    """Return a row per iterate of gradient descent: ``iteration``, ``loss`` (above the least), ``sharpness``,
-    ``closed_form`` (see :func:`closed_form`), ``gfs_sharpness``, ``gfs_error``, ``gfs_status``, ``balance_error`` (of
-    the flow), ``learning_rate``, ``threshold`` (2/eta) and ``status`` (``running``, then ``converged``, ``diverged`` or
-    ``out of iterations``).
+    """Return a row per iterate of gradient descent, with those of :data:`COLUMNS` that do not name the run.
 
     Args:
         w: the start, shape (P,).

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from replication.storage.table_schema import Column, Columns
 from replication.studies.linear import cases
 from replication.studies.linear.network import Floats, LinearNetwork
 
@@ -25,6 +26,21 @@ if TYPE_CHECKING:
 
 # Singular values below this, relative to the largest, are rounding: those that count are above 1e-3 of it.
 RANK_TOLERANCE = 1e-9
+
+
+# Of linear/minimisers.parquet.
+COLUMNS: Columns = {
+    **cases.COLUMNS,
+    "full_rank": Column("truth", "", "whether the best product has the rank that the widths allow"),
+    "idle": Column("truth", "", "whether idle units have weights"),
+    "codimension": Column("whole number", "", "of the minimisers, as it is predicted at full rank"),
+    "rank": Column("whole number", "", "of the residual's Jacobian: singular values that count"),
+    "least_kept": Column("number", "", "the smallest of these, relative to the largest"),
+    "largest_dropped": Column("number", "", "the largest that does not count, relative to the largest; 0 where all do"),
+    "hessian_rank": Column("whole number", "", "eigenvalues of the Hessian that count"),
+    "excess": Column("number", "", "loss above the least, relative to it or to 1"),
+    "slope": Column("number", "L / w", "the largest entry of the gradient"),
+}
 
 
 def codimension(network: LinearNetwork) -> int:
@@ -203,11 +219,8 @@ def search_least_sharpness(network: LinearNetwork, starts: int = 4, seed: int = 
 def table(settings: Mapping[str, Any]) -> pd.DataFrame:
     """Return ranks at sampled minimisers, as the configuration's ``linear.minimisers`` has it.
 
-    A row per network and minimiser; half of a network's have no idle weights. ``network``, ``depth``, ``full_rank``
-    (whether the best product has the rank that the widths allow), ``idle`` (whether idle units have weights),
-    ``codimension`` (as it is predicted at full rank), the fields of :class:`Ranks`, and how close to a minimiser the
-    point is: ``excess`` (loss above the least, relative to it or to 1) and ``slope`` (the largest entry of the
-    gradient). The networks of ``deficient`` have targets of rank one.
+    A row per network and minimiser, with :data:`COLUMNS`; half of a network's have no idle weights. The networks of
+    ``deficient`` have targets of rank one.
     """
     import pandas as pd
 

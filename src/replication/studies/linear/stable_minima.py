@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.optimize import minimize
 
+from replication.storage.table_schema import Column, Columns
 from replication.studies.linear import cases
 from replication.studies.linear.minimisers import least_sharpness, product_rank, sample
 from replication.studies.linear.network import Floats, LinearNetwork
@@ -42,6 +43,21 @@ _STEPS = 300
 # What a point that the search returns may miss its conditions by.
 _PRODUCT_ERROR = 1e-8
 _SHARPNESS_EXCESS = 1e-6
+
+
+# Of linear/stable_minima.parquet.
+COLUMNS: Columns = {
+    **cases.COLUMNS,
+    "kind": Column("text", "", "`bounded` or `unbounded` where one is shown, else `open`"),
+    "search": Column(
+        "text", "", "`radius` where the radius varies at one learning rate, `rate` where the rates do, with the largest"
+    ),
+    **cases.RATE,
+    "radius": Column("number", "w", "of the search"),
+    "norm": Column("number", "w", "the largest found; empty where none is"),
+    "bound": Column("number", "w", "of the norms of stable minima; empty where none is shown"),
+    "least_norm": Column("number", "w", "of the balanced minimisers"),
+}
 
 
 def kind(network: LinearNetwork) -> str:
@@ -188,10 +204,7 @@ def _is_stable_minimum(network: LinearNetwork, w: Floats, eta: float, radius: fl
 def table(settings: Mapping[str, Any]) -> pd.DataFrame:
     """Return the largest norms of stable minima found, as the configuration's ``linear.stable_minima`` has it.
 
-    A row per network and search: ``network``, ``depth``, ``kind``, ``learning_rate``, ``fraction`` (of 2 / the smallest
-    sharpness), ``radius`` of the search, ``norm`` (the largest found; NaN where none is), ``bound``, and
-    ``least_norm``, of the balanced minimisers. ``search`` is ``radius`` where the radius varies at one learning rate,
-    and ``rate`` where the rates vary, with the largest radius.
+    A row per network and search, with :data:`COLUMNS`.
     """
     import pandas as pd
 

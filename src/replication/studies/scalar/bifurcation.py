@@ -21,6 +21,7 @@ from gfsharp.scalar.columns import Floats, as_weights
 from gfsharp.scalar.invariant_set import in_invariant_set
 from gfsharp.scalar.network import gd_step, product
 from gfsharp.scalar.solution import gfs_sharpness, log_smallest_square, squares_above_smallest
+from replication.storage.table_schema import WEIGHTS, Column, Columns, of_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +32,59 @@ _SETTLED = 1e-6
 
 # Least Lyapunov exponent that counts as positive: its error over 1,000 steps is a few hundredths at most.
 _POSITIVE = 0.05
+
+
+_ITERATE: Columns = {
+    "iteration": Column("whole number", "steps", "of gradient descent"),
+    "gfs_sharpness": Column("number", "L / w²", "at the iterate"),
+    **of_run("experiment", "run"),
+}
+
+# Of gpgd/iterates.parquet.
+ITERATES: Columns = {
+    **_ITERATE,
+    **WEIGHTS,
+    "product": Column("number", "w^D", "of the iterate"),
+    **of_run("threshold", "status"),
+    "in_set": Column("truth", "", "whether the iterate is in the positive invariant set"),
+    "two_steps_on": Column("number", "w^D", "the product after two more steps of gradient descent"),
+    "period": Column(
+        "whole number",
+        "steps",
+        "of the orbit in which GPGD ends; 0 if no period is shorter than half of the products kept, or if the orbit has "
+        "not settled after the steps that the configuration gives it (near a bifurcation)",
+    ),
+    "lyapunov": Column("number", "1 / step", "mean of log abs(F') along the orbit"),
+    "chaotic": Column("truth", "", "whether it is above 0.05 and the orbit has no period"),
+    "distance": Column(
+        "number", "w^D", "from the product to the nearest product of its orbit; infinite or empty if that is unbounded"
+    ),
+    "two_step_error": Column("number", "w^D", "distance from the result of two GPGD steps to `two_steps_on`"),
+    "shuffled_distance": Column("number", "w^D", "the distance with the products above 2/eta shuffled: a null control"),
+    "zhu_a": Column(
+        "number",
+        "",
+        "the a of Zhu et al., which their approximation conserves: 0 at a GFS sharpness of 2/eta; empty, as all of "
+        "theirs, outside their slice",
+    ),
+    "zhu_period": Column(
+        "whole number",
+        "steps",
+        "of their approximation, in steps of gradient descent; one of its steps is two",
+        if_empty="number",
+    ),
+    "zhu_lyapunov": Column("number", "1 / step", "by steps of gradient descent"),
+    "zhu_chaotic": Column("truth", "", "the same for their approximation", if_empty="number"),
+    "zhu_distance": Column("number", "w^D", "the same for their approximation"),
+    "zhu_two_step_error": Column("number", "w^D", "distance from the result of one of its steps to `two_steps_on`"),
+}
+
+# Of gpgd/orbits.parquet.
+ORBITS: Columns = {
+    **_ITERATE,
+    "map": Column("text", "", "`gpgd` or `zhu`"),
+    "product": Column("number", "w^D", "one in which the orbit of the iterate ends"),
+}
 
 
 class Map(Protocol):

@@ -23,6 +23,7 @@ from gfsharp.scalar.columns import Floats, as_weights, others_product
 from gfsharp.scalar.invariant_set import in_invariant_set
 from gfsharp.scalar.network import gd_step
 from gfsharp.scalar.solution import column_gfs_sharpness, gfs_sharpness, gradient_flow_point
+from replication.storage.table_schema import WEIGHTS, Column, Columns, of_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +38,35 @@ RISE = 1e-12
 _BLOCK = 16_384
 # Steps until the networks that are left are put into blocks anew; twice as many from one time to the next.
 _FIRST_ROUND = 64
+
+# Of scalar/plane.parquet.
+COLUMNS: Columns = {
+    **WEIGHTS,
+    "product": Column("number", "w^D", "of the weights of the start"),
+    "initial_gfs": Column("number", "L / w²", "GFS sharpness of the start"),
+    **of_run("threshold"),
+    "status": Column("text", "", "`converged`, `diverged` or `out of iterations`"),
+    "steps": Column("whole number", "steps", "taken"),
+    "final_gfs": Column("number", "L / w²", "GFS sharpness at the last iterate; empty where the run diverged"),
+    "rises": Column(
+        "whole number",
+        "steps",
+        "that raised the GFS sharpness by more than a relative 1e-12, or after which it does not exist",
+    ),
+    "last_rise": Column("whole number", "steps", "the last such step; 0 if there is none"),
+    "crossing_loss": Column(
+        "number",
+        "L",
+        "at the first iterate whose GFS sharpness is at most 2/eta after one above it; empty if there is none",
+    ),
+    "in_set": Column("truth", "", "whether the start is in the positive invariant set"),
+    "first_in_set": Column(
+        "whole number",
+        "steps",
+        "for runs that converge but rise on the way, the first iterate in the set; -1 if none of the first 1,000 is, "
+        "and for all other runs",
+    ),
+}
 
 
 @dataclass(frozen=True)

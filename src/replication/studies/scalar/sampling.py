@@ -18,6 +18,7 @@ from gfsharp.scalar.columns import Floats
 from gfsharp.scalar.invariant_set import GFS_SHARPNESS_BOUND, in_invariant_set, keeps_products
 from gfsharp.scalar.solution import gradient_flow_point
 from replication.papers import Origin
+from replication.storage.table_schema import Column, Columns
 
 Generator = np.random.Generator
 
@@ -68,6 +69,21 @@ class Statement:
     def otherwise(self) -> str:
         """What is otherwise at the points outside."""
         return f"the formula altered ({self.altered})" if self.altered else f"'{self.dropped}' dropped"
+
+
+# Of scalar/theorems/depth<depth>.parquet.
+COLUMNS: Columns = {
+    "statement": Column("text", "", "its identifier"),
+    "depth": Column("whole number", "", "of the networks"),
+    "points": Column("whole number", "", "sampled inside the assumptions"),
+    "violations": Column("whole number", "", "of them, with a margin below minus the tolerance"),
+    "margin": Column("number", "", "the tightest; negative: a violation, unless within the tolerance"),
+    "tolerance": Column("number", "", "what rounding may take from a margin"),
+    "dropped": Column("text", "", "the assumption that other points break"),
+    "outside_points": Column("whole number", "", "of these, 2,000 at most"),
+    "outside_violations": Column("whole number", "", "of them"),
+    "counterexample": Column("text", "", "the worst of those in words; empty if there is none"),
+}
 
 
 @dataclass(frozen=True)

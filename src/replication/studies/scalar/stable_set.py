@@ -18,10 +18,29 @@ import numpy as np
 
 from gfsharp.scalar.columns import Floats
 from gfsharp.scalar.network import gradient, hessian
+from replication.storage.table_schema import WEIGHTS, Column, Columns
 
 # Neighbours on a line whose top eigenvectors are further apart have exchanged eigenvalues: no root between them.
 _SAME_VECTOR = 0.7
 _BISECTIONS = 50
+
+
+_PRODUCT: Columns = {"product": Column("number", "w³", "of the weights")}
+
+# Of scalar/stable_set/points.parquet.
+POINTS: Columns = {
+    **WEIGHTS,
+    **_PRODUCT,
+    "sharpness": Column("number", "L / w²", "at the point"),
+    "learning_rate": Column("number", "w² / L", "eta, the same for all"),
+}
+
+# Of scalar/stable_set/products.parquet.
+PRODUCTS: Columns = {
+    **_PRODUCT,
+    "least_cosine": Column("number", "", "of the angle of gradient and top eigenvector, over stable weights"),
+    "points": Column("whole number", "", "of the set that were found at it"),
+}
 
 
 @dataclass(frozen=True)
