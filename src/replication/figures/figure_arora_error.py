@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -75,14 +76,27 @@ def _angles(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _median_angles(axes: Axes, table: pd.DataFrame) -> None:
-    median, orders = summary.over_starts(table, "angle", of_run="median"), summary.orders(table, "angle", "median")
+    """The largest over the starts, with the observed order; the band reaches down to the smallest."""
+    medians = summary.by_run(table, "angle", "median")
+    axes.set(xscale="log", yscale="log")
+    sns.lineplot(
+        medians,
+        x="learning_rate",
+        y="angle",
+        hue="descent",
+        palette={descent: colour for descent, (_, colour, _) in descents.METHODS.items()},
+        estimator="max",
+        errorbar=("pi", 100),
+        marker="^",
+        markeredgewidth=0,
+        legend=False,
+        ax=axes,
+        **LINE,
+    )
+    orders = summary.orders(table, "angle", "median").set_index("descent")["order"]
     for descent, (_, colour, _) in descents.METHODS.items():
-        chosen = median[median["descent"] == descent]
-        order = orders.set_index("descent")["order"][descent]
-        axes.loglog(
-            chosen["learning_rate"], chosen["angle"], marker="^", color=colour, label=f"order {order:.2f}", **LINE
-        )
-    _guide(axes, median["learning_rate"], 0.4 * (median["angle"] / median["learning_rate"]).min())
+        axes.plot([], [], marker="^", color=colour, label=f"order {orders[descent]:.2f}", **LINE)
+    _guide(axes, medians["learning_rate"], 0.4 * (medians["angle"] / medians["learning_rate"]).min())
     axes.plot([], [], label=r"in proportion to $\eta$", **GUIDE)
     axes.legend(loc="upper left")
     axes.set(xlabel=r"step size $\eta$", ylabel="median angle (rad)")

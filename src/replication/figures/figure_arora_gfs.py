@@ -5,7 +5,9 @@ Below: how far it rises along runs from many starts on small problems, each step
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -49,13 +51,21 @@ def _rise(run: pd.DataFrame) -> str:
 def _of_many_starts(axes: Axes, rises: pd.DataFrame) -> None:
     """A point per run; those that never rise on the axis."""
     places = [(problem, descent) for problem in descents.MARKERS for descent in descents.METHODS]
-    for (problem, descent), runs in rises.groupby(["problem", "descent"]):
-        shift = 1 + 0.03 * (places.index((problem, descent)) - (len(places) - 1) / 2)
-        name, colour, _ = descents.METHODS[descent]
-        points = {"marker": descents.MARKERS[problem], "linestyle": "", "markersize": 3, "color": colour}
-        percent = 100 * runs["largest_rise"].clip(lower=0)
-        axes.plot(runs["learning_rate"] * shift, percent, alpha=0.7, markeredgewidth=0, **points)
-        axes.plot([], [], label=f"{problem}, {name}", **points)
+    place = np.array([places.index(pair) for pair in zip(rises["problem"], rises["descent"], strict=True)])
+    shift = 1 + 0.03 * (place - (len(places) - 1) / 2)
+    names = {descent: name for descent, (name, _, _) in descents.METHODS.items()}
+    sns.scatterplot(
+        rises.assign(descent=rises["descent"].map(names)),
+        x=rises["learning_rate"] * shift,
+        y=100 * rises["largest_rise"].clip(lower=0),
+        hue="descent",
+        palette={name: colour for name, colour, _ in descents.METHODS.values()},
+        style="problem",
+        markers=descents.MARKERS,
+        s=11,
+        linewidth=0,
+        ax=axes,
+    )
     axes.set_xscale("log")
     axes.set_yscale("symlog", linthresh=1e-6)
     axes.set_ylim(-2e-7, 300 * max(rises["largest_rise"].max(), 1e-8))

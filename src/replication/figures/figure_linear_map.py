@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
@@ -12,7 +15,7 @@ from matplotlib.patches import Patch
 from replication.figures import style
 
 COUNTS = {1: "0.93", 3: "0.72", 5: style.INVARIANT_SET_COLOUR}
-STYLES = ("-", (0, (3, 1)), ":", (0, (1, 1)))
+DASHES: Any = ((), (3, 1), (1, 2), (1, 1))
 
 
 def draw(table: pd.DataFrame, preimages: pd.DataFrame) -> Figure:
@@ -26,17 +29,27 @@ def draw(table: pd.DataFrame, preimages: pd.DataFrame) -> Figure:
 def _shares(axes: Axes, table: pd.DataFrame) -> None:
     """A colour per network, dashes by the step size; a slope of one is what a hypersurface has."""
     several = table[~table["control"]]
-    names, rates = several["network"].unique(), sorted(several["learning_rate"].unique())
-    for name, colour in zip(names, style.PALETTE, strict=False):
-        for rate, dashes in zip(rates, STYLES, strict=False):
-            rows = several[(several["network"] == name) & (several["learning_rate"] == rate)]
-            shown = rows[rows["share"] > 0]
-            axes.loglog(shown["epsilon"], shown["share"], color=colour, linestyle=dashes)
+    networks, rates = several["network"].unique(), sorted(several["learning_rate"].unique())
+    axes.set(xscale="log", yscale="log")
+    sns.lineplot(
+        several[several["share"] > 0],
+        x="epsilon",
+        y="share",
+        hue="network",
+        hue_order=networks,
+        palette=style.PALETTE[: len(networks)],
+        style="learning_rate",
+        dashes=dict(zip(rates, DASHES, strict=False)),
+        estimator=None,
+        legend=False,
+        ax=axes,
+    )
+    for name, colour in zip(networks, style.PALETTE, strict=False):
         axes.plot([], [], color=colour, label=name)
     control = table[table["control"]]
     axes.loglog(control["epsilon"], control["share"], color="black", linewidth=1.6, label="1 layer, singular")
-    for rate, dashes in zip(rates, STYLES, strict=False):
-        axes.plot([], [], color="0.4", linestyle=dashes, label=rf"$\eta = {rate:g}$")
+    for rate, dashes in zip(rates, DASHES, strict=False):
+        axes.plot([], [], color="0.4", dashes=dashes, label=rf"$\eta = {rate:g}$")
     # Below all that is shown.
     guide = table["epsilon"].max() * np.array([0.02, 0.2])
     level = 0.2 * (several["share"] / several["epsilon"])[several["share"] > 0].min()

@@ -25,6 +25,11 @@ def at_smallest_step(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["learning_rate"] == smallest]
 
 
+def by_run(table: pd.DataFrame, column: str, of_run: str = "max") -> pd.DataFrame:
+    """Return a column in phase two, a row per run; ``of_run`` as for :func:`over_starts`."""
+    return table[table["phase"] == 2].groupby(RUN, as_index=False, sort=False)[[column]].agg(of_run)
+
+
 def over_starts(table: pd.DataFrame, column: str, of_run: str = "max", of_starts: str = "max") -> pd.DataFrame:
     """Return a column in phase two, a row per ``problem``, ``descent`` and ``learning_rate``.
 
@@ -32,9 +37,8 @@ def over_starts(table: pd.DataFrame, column: str, of_run: str = "max", of_starts
         of_run: what is made of a run's iterates (a name that pandas has, such as ``max``, ``mean`` or ``median``).
         of_starts: what is made of the runs from several starts.
     """
-    two = table[table["phase"] == 2]
-    runs = two.groupby(RUN, as_index=False, sort=False)[column].agg(of_run)
-    return runs.groupby(["problem", "descent", "learning_rate"], as_index=False, sort=False)[column].agg(of_starts)
+    runs = by_run(table, column, of_run)
+    return runs.groupby(["problem", "descent", "learning_rate"], as_index=False, sort=False)[[column]].agg(of_starts)
 
 
 def order(learning_rates: ArrayLike, errors: ArrayLike) -> tuple[float, float]:
