@@ -51,8 +51,8 @@ ITERATES: Columns = {
     "period": Column(
         "whole number",
         "steps",
-        "of the orbit in which GPGD ends; 0 if no period is shorter than half of the products kept, or if the orbit has "
-        "not settled after the steps that the configuration gives it (near a bifurcation)",
+        "of the orbit in which GPGD ends; 0 if no period is shorter than half of the products kept, or if the orbit "
+        "has not settled after the steps that the configuration gives it (near a bifurcation)",
     ),
     "lyapunov": Column("number", "1 / step", "mean of log abs(F') along the orbit"),
     "chaotic": Column("truth", "", "whether it is above 0.05 and the orbit has no period"),
