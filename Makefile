@@ -13,7 +13,7 @@ CLAIMS ?= results/claims.json
 SPEED := scalar_speed regression_speed network_speed coverage
 
 .PHONY: figures report claims agreement reference-figures reference-collect resume install test test-faults test-cluster \
-	lint benchmark archive redraw deviations environment clean
+	lint benchmark archive redraw deviations schema environment clean
 .DEFAULT_GOAL := figures
 
 figures: install
@@ -110,6 +110,10 @@ redraw: install
 # What differs from the paper: docs/deviations.md, from the comments of the configuration and what was measured.
 deviations: install
 	.venv/bin/python -m replication.reporting.deviations
+
+# The JSON schema of the configuration, for editors, from the settings that src/replication/configuration declares.
+schema: install
+	.venv/bin/python -c 'from replication.configuration import schema; print(schema.text(), end="")' > workflow/schemas/config.schema.json
 
 # The conda environment, from the lock.
 environment: uv.lock

@@ -24,7 +24,7 @@ import crate
 import made_with
 import rerun_command
 from gfsharp.errors import UserError
-from replication import check, claims, configuration, figure_registry, yaml_files
+from replication import claims, configuration, figure_registry, yaml_files
 from replication.configuration import Config
 from replication.storage import files
 
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--output", type=Path, default=Path("archive"), metavar="FOLDER", help="default: archive")
     given = parser.parse_args(arguments)
     config = yaml_files.merged("config.yaml", *given.configfile)
-    configuration.check(config, check.SCHEMA)
+    configuration.check(config)
     print(write(given.output, config, given.configfile))
 
 

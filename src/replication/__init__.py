@@ -3,7 +3,7 @@
 It imports :mod:`gfsharp`, the science, and nothing of the workflow that calls it:
 
 - :mod:`replication.storage`: tables, tensor files and their records;
-- :mod:`replication.configuration`, :mod:`replication.yaml_files`, :mod:`replication.setting_types`,
+- :mod:`replication.configuration`, :mod:`replication.yaml_files`, :mod:`replication.written_values`,
   :mod:`replication.variants`, :mod:`replication.factories`, :mod:`replication.check`: the configuration, checked;
 - :mod:`replication.data`, :mod:`replication.image_files`: data sets;
 - :mod:`replication.papers`: whose a statement is and where it stands;

@@ -10,15 +10,13 @@ from pathlib import Path
 from gfsharp.errors import UserError
 from replication import configuration, yaml_files
 
-_CHECKOUT = Path(__file__).parents[2]
-SCHEMA = _CHECKOUT / "workflow/schemas/config.schema.yaml"
-DEFAULT = _CHECKOUT / "config.yaml"
+DEFAULT = Path(__file__).parents[2] / "config.yaml"
 
 
 def main(paths: list[str]) -> None:
     base = Path("config.yaml") if Path("config.yaml").exists() else DEFAULT
     try:
-        configuration.check(yaml_files.merged(base, *paths), SCHEMA)
+        configuration.check(yaml_files.merged(base, *paths))
     except UserError as error:
         sys.exit(str(error))
     print(f"the configuration can be used, {' with '.join([f'that of {base}', *paths])}")

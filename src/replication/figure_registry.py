@@ -144,3 +144,5 @@ _FIGURES = (
 FIGURES = {figure.name: figure for figure in _FIGURES}
 # Those that show experiments of the configuration.
 OF_EXPERIMENTS = tuple(name for name, figure in FIGURES.items() if figure.shows)
+# Those of them that show several, one a panel or column.
+OF_PANELS = ("figure06", "figure10", "figure12", "figure13", "figure_arora_networks", "figure_arora_gfs")

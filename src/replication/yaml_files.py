@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from gfsharp.errors import UserError
-from replication import setting_types
+from replication import written_values
 
 
 class _Loader(yaml.SafeLoader):
@@ -22,7 +22,7 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(rf"(?:{setting_types.DECIMAL.pattern})\Z"), [*"-+.0123456789"]
+    "tag:yaml.org,2002:float", re.compile(rf"(?:{written_values.DECIMAL.pattern})\Z"), [*"-+.0123456789"]
 )
 
 # Plain words that YAML 1.1 does not take for the text that they are, by the end of their tags.
@@ -110,7 +110,7 @@ def _with_numbers(read_before: Any, ours: Any) -> Any:
     if isinstance(read_before, list) and isinstance(ours, list) and len(read_before) == len(ours):
         return [_with_numbers(*pair) for pair in zip(read_before, ours, strict=True)]
     as_text = isinstance(read_before, str) and isinstance(ours, float)
-    return ours if as_text and setting_types.number(read_before) == ours else read_before
+    return ours if as_text and written_values.number(read_before) == ours else read_before
 
 
 def _problems(node: yaml.Node, visited: set[int], within: frozenset[int], loader: yaml.SafeLoader) -> Iterator[str]:
@@ -142,7 +142,7 @@ def _misread(node: yaml.ScalarNode, loader: yaml.SafeLoader) -> Iterator[str]:
     """Say it of a word that YAML 1.1 reads as another number than it looks, as a date, or as true or false."""
     reading = _READ_AS.get(node.tag.rpartition(":")[2])
     plain = node.style is None and reading
-    if not plain or setting_types.DECIMAL.fullmatch(node.value) or node.value.lower() in _TRUTH_WORDS:
+    if not plain or written_values.DECIMAL.fullmatch(node.value) or node.value.lower() in _TRUTH_WORDS:
         return
     if node.tag.endswith(":float") and node.value.lower().lstrip("-+") in (".inf", ".nan"):
         return  # said with its key where it is not allowed

@@ -19,7 +19,7 @@ from project import ROOT, TINY
 from gfsharp import flow
 from gfsharp.curvature import hessian_vector_product
 from gfsharp.errors import UserError
-from replication import agreement, check, configuration, data, yaml_files
+from replication import agreement, configuration, data, yaml_files
 from replication.alone import clock, comparison, costs, images, order, packing, schedule, work
 from replication.alone.__main__ import main
 from replication.figures import drawing, networks, style
@@ -30,7 +30,7 @@ from replication.training.checkpoints import checkpoint_files
 FC, VGG = "fc-hardtanh-digits", "vgg11-digits"
 RUN = "runs/fc-hardtanh-digits/seed0-lr0.1"
 # Of what is not on such a machine, all that the project uses. mpmath is not among it: torch's own sympy needs that.
-MISSING = "snakemake jsonschema cvxpy clarabel torchvision matplotlib seaborn sklearn"
+MISSING = "snakemake pydantic jsonschema cvxpy clarabel torchvision matplotlib seaborn sklearn"
 BARE = f"""
 import importlib.abc, sys
 
@@ -168,7 +168,6 @@ def test_where_packages_are_missing_the_numbers_are_those_of_the_rules(done, tab
     folder, out = done
     same_rows(folder / f"tables/{FC}.parquet", table_of_rules)
     same_rows(folder / RUN / "run.parquet", table_of_rules)
-    assert "jsonschema is not installed: the configuration is not held against its schema" in out
     assert "trained, 4 of 4 GFS points; a gradient" in out
 
 
@@ -678,14 +677,26 @@ def test_a_copy_without_git_is_told_its_commit(monkeypatch):
     assert provenance.commit.__wrapped__() is None
 
 
-# Without the schema.
+# The configuration is checked as everywhere.
 
 
-def test_without_jsonschema_what_a_schema_cannot_say_is_still_checked(config):
-    configuration.check_without_schema(config, check.SCHEMA)
-    config["experiments"][FC]["data"] = "digitz"
-    with pytest.raises(configuration.ConfigurationError, match="nearest: digits"):
-        configuration.check_without_schema(config, check.SCHEMA)
-    del config["experiments"]
-    with pytest.raises(configuration.ConfigurationError, match="a value is missing or of another kind"):
-        configuration.check_without_schema(config, check.SCHEMA)
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"data": "digitz"}, [f"experiments.{FC}.data", "'digitz'", "nearest: digits"]),
+        (
+            {"widths": ["0"], "learning_rats": [0.1]},
+            [f"experiments.{FC}.widths[0]", "allowed: 1 or more", "nearest: learning_rates"],
+        ),
+    ],
+)
+def test_where_packages_are_missing_a_wrong_setting_is_refused_in_the_same_words(here, tmp_path, settings, says):
+    started = process(here, tmp_path / "out", overlays=[overlay(tmp_path, **settings)])
+    _, err = told(started)
+    assert started.returncode == 1
+    assert "Traceback" not in err
+    for part in says:
+        assert part in err
+    with pytest.raises(configuration.ConfigurationError) as error:
+        configuration.check(configuration_of(here, tmp_path / "overlay.yaml"))
+    assert str(error.value) in err

@@ -9,16 +9,13 @@ import yaml
 from project import ROOT
 
 from gfsharp.errors import UserError
-from gfsharp.flow_methods import METHODS
 from replication import check, configuration, yaml_files
 from replication.configuration import ConfigurationError
-
-SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 
 
 def message(config):
     with pytest.raises(ConfigurationError) as error:
-        configuration.check(config, SCHEMA)
+        configuration.check(config)
     return str(error.value)
 
 
@@ -191,7 +188,7 @@ def test_a_number_is_the_same_setting_however_it_is_written(config, path, value,
     def result(value):
         other = copy.deepcopy(config)
         changed(other, path, value)
-        configuration.check(other, SCHEMA)
+        configuration.check(other)
         # As text: that is how Snakemake compares what a result depends on, for which 1 and 1.0 are two.
         return repr(other)
 
@@ -202,7 +199,7 @@ def test_a_number_is_the_same_setting_however_it_is_written(config, path, value,
 def test_a_list_that_two_keys_share_has_the_type_of_each(config):
     shared = [1, 2]
     config["experiments"]["fc-hardtanh-digits"] |= {"seeds": shared, "learning_rates": shared}
-    configuration.check(config, SCHEMA)
+    configuration.check(config)
     found = config["experiments"]["fc-hardtanh-digits"]
     assert repr([found["seeds"], found["learning_rates"]]) == "[[1, 2], [1.0, 2.0]]"
 
@@ -234,7 +231,7 @@ def test_what_is_so_anyway_may_be_said(config):
     before = configuration.runs(config, "fc-hardtanh-digits")
     config["experiments"]["fc-hardtanh-digits"]["descent"] = "plain"
     config["data"]["digits"] |= {"skip": 0}
-    configuration.check(config, SCHEMA)
+    configuration.check(config)
     assert configuration.runs(config, "fc-hardtanh-digits") == before
     config["data"]["digits"]["skip"] = 1
     assert configuration.runs(config, "fc-hardtanh-digits") != before
@@ -342,7 +339,7 @@ def module(folder, source):
 def test_a_function_that_may_be_there_is_accepted_without_running_its_module(config, tmp_path, monkeypatch, source):
     monkeypatch.chdir(tmp_path)
     config["data"]["own"] = {"source": "custom", "factory": f"{module(tmp_path, source)}:build"}
-    configuration.check(config, SCHEMA)
+    configuration.check(config)
     assert not (tmp_path / "was_run").exists()
 
 
@@ -401,7 +398,7 @@ def test_shipped_configurations_are_valid(config, name):
             base[key] = merge(base.get(key, {}), value) if isinstance(value, dict) else value
         return base
 
-    configuration.check(merge(config, yaml.safe_load((ROOT / name).read_text())), SCHEMA)
+    configuration.check(merge(config, yaml.safe_load((ROOT / name).read_text())))
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "config/paper.yaml"])
@@ -440,7 +437,7 @@ def test_regression_has_data_per_seed_and_scalar_none(config):
 @pytest.mark.parametrize("path", ["results", "out/results", "/scratch/me/results", "r"])
 def test_paths_that_are_fine(config, path):
     config["directories"]["results"] = path
-    configuration.check(config, SCHEMA)
+    configuration.check(config)
 
 
 def test_the_order_of_keys_is_no_change(config):
@@ -477,17 +474,3 @@ def test_what_a_file_says_of_one_place_is_not_for_those_that_share_an_anchor(tmp
     (tmp_path / "mine.yaml").write_text("a: {stop: {loss: 2.0}}\n")
     merged = yaml_files.merged(tmp_path / "base.yaml", tmp_path / "mine.yaml")
     assert merged == {"a": {"stop": {"loss": 2.0}}, "b": {"stop": {"loss": 1.0}}}
-
-
-def test_the_schema_has_the_methods_that_flows_have():
-    """What each of them takes is read off the methods themselves."""
-    enums = [value["enum"] for value in _mappings(yaml_files.read(SCHEMA)) if "rk4" in value.get("enum", [])]
-    assert enums
-    assert all(set(enum) == set(METHODS) for enum in enums)
-
-
-def _mappings(value):
-    if isinstance(value, dict):
-        yield value
-    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        yield from _mappings(inner)

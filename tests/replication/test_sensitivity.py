@@ -11,13 +11,12 @@ from replication.configuration import ConfigurationError
 from replication.storage import files
 from replication.variants import OURS, Variant
 
-SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 COMMITTED = ROOT / "results/sensitivity/sensitivity.parquet"
 
 
 def message(config):
     with pytest.raises(ConfigurationError) as error:
-        configuration.check(config, SCHEMA)
+        configuration.check(config)
     return str(error.value)
 
 
@@ -89,7 +88,7 @@ def test_what_cannot_be_tried_is_said_before_anything_starts(config, settings, e
 
 def test_the_plane_s_step_size_can_be_tried_alone(config):
     config["sensitivity"] = {"s": study(table="plane", alternatives={"scalar.plane.learning_rate": [0.1]})}
-    configuration.check(config, SCHEMA)
+    configuration.check(config)
 
 
 @pytest.mark.parametrize(

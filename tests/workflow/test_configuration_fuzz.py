@@ -14,13 +14,12 @@ from snakemake.utils import update_config
 from replication import configuration
 from replication.configuration import ConfigurationError
 
-SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 MUTATIONS = 60  # tests/faults has hundreds
 
 
 def outcome(config):
     try:
-        configuration.check(config, SCHEMA)
+        configuration.check(config)
     except ConfigurationError as error:
         return str(error)
     assert_numbers(config)

@@ -49,7 +49,7 @@ configuration.take_numbers_in_braces(config, workflow.config_settings.config)
 
 # A job of a cluster is of a configuration whose variants were checked when it was planned.
 try:
-    configuration.check(config, ROOT / "workflow/schemas/config.schema.yaml", with_variants=workflow.is_main_process)
+    configuration.check(config, with_variants=workflow.is_main_process)
 except configuration.ConfigurationError as error:
     raise WorkflowError(str(error))
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gfsharp.errors import UserError
-from replication import check, configuration, yaml_files
+from replication import configuration, yaml_files
 from replication.alone.clock import Clock, Stopped, TimeIsUp
 from replication.configuration import Config, Run
 from replication.storage import files, locks
@@ -235,13 +235,7 @@ def _configuration(given: argparse.Namespace) -> Config:
         config = {**config, "directories": {**config["directories"], "results": given.output}}
     if given.device:
         config = {**config, "execution": {**config["execution"], "device": given.device}}
-    try:
-        import jsonschema  # noqa: F401
-    except ImportError:
-        print("jsonschema is not installed: the configuration is not held against its schema", flush=True)
-        configuration.check_without_schema(config, check.SCHEMA)
-    else:
-        configuration.check(config, check.SCHEMA, with_variants=False)
+    configuration.check(config, with_variants=False)
     return config
 
 

@@ -1,0 +1,28 @@
+"""The JSON schema of the configuration, also as a file for editors and other programs: ``make schema`` writes it.
+
+Draft 2020-12; patterns are ECMAScript's. It says what :mod:`replication.configuration.sections` declares; what no type
+can say, it does not have.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+
+from replication.configuration import typed
+from replication.configuration.sections import Configuration
+
+
+@cache
+def schema() -> typed.Schema:
+    """Return the schema, with each section among its definitions."""
+    definitions: typed.Schema = {}
+    typed.schema(Configuration, definitions)
+    top = definitions.pop(Configuration.__name__)
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "configuration"}
+    return {**head, **top, "$defs": definitions}
+
+
+def text() -> str:
+    """Return the schema as the file has it."""
+    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
