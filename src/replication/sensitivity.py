@@ -68,7 +68,7 @@ def measured(
 
 def _results(made_from: Mapping[str, Any], device: str, downloads: str | None) -> pd.DataFrame:
     if "plane" in made_from:
-        return plane.table(made_from["plane"])
+        return plane.table(**made_from["plane"])
     followed = [_followed(Run(**fields), device, downloads) for fields in made_from["runs"]]
     return pd.concat(followed, ignore_index=True)
 

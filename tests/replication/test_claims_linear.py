@@ -23,7 +23,7 @@ def test_one_layer_is_singular():
         "epsilon": [1e-3, 1e-1],
         "levels": 2,
     }
-    table = gd_map.table(settings)
+    table = gd_map.table(**settings)
     found = verdicts("linear_gd_map", table)
     assert {verdict for verdict, _ in found.values()} == {"holds"}
     assert "50000 of 50000 points" in found["linear-map-singular"][1]
@@ -33,7 +33,7 @@ def test_one_layer_is_singular():
 
 def test_where_the_rank_is_deficient_there_is_no_manifold():
     settings = {"networks": [[3, 1, 2]], "deficient": [[2, 2, 2]], "samples": 6, "seed": 0, "spread": 0.5, "points": 20}
-    table = minimisers.table(settings)
+    table = minimisers.table(**settings)
     verdict, note = verdicts("linear_minimisers", table)["linear-minima-manifold"]
     assert verdict == "holds"
     assert "the ranks found are 3, 4" in note
@@ -51,7 +51,7 @@ def test_wide_networks_have_stable_minima_anywhere():
         "starts": 2,
         "seed": 0,
     }
-    found = verdicts("linear_stable_minima", stable_minima.table(settings))
+    found = verdicts("linear_stable_minima", stable_minima.table(**settings))
     assert {name: verdict for name, (verdict, _) in found.items()} == {
         "linear-minima-bounded": "holds",
         "linear-minima-found": "holds",
@@ -71,7 +71,7 @@ def shares():
         "seed": 0,
         "stop": {"gradient": 1e-7, "quiet": 200, "steps": 3000},
     }
-    return convergence.table(settings)
+    return convergence.table(**settings)
 
 
 def test_past_the_critical_step_none_converges(shares):
@@ -89,7 +89,7 @@ def test_the_critical_step_is_not_half_as_large(shares):
 
 def test_a_preimage_that_is_missed_shows_in_the_area(monkeypatch):
     settings = {"learning_rate": 0.5, "reach": 2.0, "targets": 60, "points": 1500}
-    assert verdicts("linear_preimages", gd_map.preimage_table(settings))["linear-map-area"][0] == "holds"
+    assert verdicts("linear_preimages", gd_map.preimage_table(**settings))["linear-map-area"][0] == "holds"
     preimages = gd_map.preimages
 
     def without_one(targets, eta):
@@ -98,7 +98,7 @@ def test_a_preimage_that_is_missed_shows_in_the_area(monkeypatch):
         return found
 
     monkeypatch.setattr(gd_map, "preimages", without_one)
-    assert verdicts("linear_preimages", gd_map.preimage_table(settings))["linear-map-area"][0] == "fails"
+    assert verdicts("linear_preimages", gd_map.preimage_table(**settings))["linear-map-area"][0] == "fails"
 
 
 def test_another_exponent_of_the_smallest_sharpness_shows(monkeypatch):
@@ -111,6 +111,6 @@ def test_another_exponent_of_the_smallest_sharpness_shows(monkeypatch):
         "seed": 0,
         "stop": {"gradient": 1e-7, "quiet": 200, "steps": 500},
     }
-    assert verdicts("linear_convergence", convergence.table(settings))["linear-critical-step"][0] == "holds"
+    assert verdicts("linear_convergence", convergence.table(**settings))["linear-critical-step"][0] == "holds"
     monkeypatch.setattr(convergence, "least_sharpness", lambda network: network.depth * 0.8 ** (2 - 1 / network.depth))
-    assert verdicts("linear_convergence", convergence.table(settings))["linear-critical-step"][0] == "fails"
+    assert verdicts("linear_convergence", convergence.table(**settings))["linear-critical-step"][0] == "fails"

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import inspect
 import random
 from typing import Literal, get_args
 
@@ -15,6 +16,8 @@ from gfsharp.flow_methods import METHODS
 from replication import yaml_files
 from replication.configuration import schema, sections, typed
 from replication.configuration.values import Reader
+from replication.studies.linear import convergence, gd_map, gfs, minimisers, stable_minima
+from replication.studies.scalar import plane
 
 SCHEMA = schema.schema()
 # JSON Schema takes 4.0 for a whole number; what it becomes (a path, a count of threads) does not.
@@ -86,6 +89,23 @@ def test_the_typed_object_of_a_configuration():
     assert isinstance(made.data["gaussian"], sections.Gaussian)
     assert made.data["digits"] == sections.Digits(source="digits", images=100, skip=0, normalisation="channel")
     assert made.experiments["fc-hardtanh-digits"].channels is None
+
+
+@pytest.mark.parametrize(
+    ("section", "study", "others"),
+    [
+        (sections.Plane, plane.table, {"threads"}),
+        (sections.GdMap, gd_map.table, set()),
+        (sections.Preimages, gd_map.preimage_table, set()),
+        (sections.Minimisers, minimisers.table, set()),
+        (sections.StableMinima, stable_minima.table, set()),
+        (sections.Convergence, convergence.table, set()),
+        (sections.LinearGfs, gfs.table, set()),
+    ],
+)
+def test_a_study_takes_the_settings_of_its_section(section, study, others):
+    declared = {field.name for field in dataclasses.fields(section)} - {"preimages"}  # for a table of its own
+    assert {*inspect.signature(study).parameters} == declared | others
 
 
 def test_a_type_that_no_setting_has_is_an_error():

@@ -254,7 +254,7 @@ def test_the_share_of_near_singular_points_is_linear_but_at_depth_one():
         "levels": 3,
         "nearest": 0.02,
     }
-    found = gd_map.table(settings)
+    found = gd_map.table(**settings)
     several, single = found[~found["control"]], found[found["control"]]
     # 200 points: a standard error of 7 percent.
     assert np.abs(several["exponent"] - 1).max() < 0.25

@@ -98,6 +98,7 @@ SETTINGS = {
     "stop": {"loss": 1e-6, "iterations": 100},
     "flow": FLOW,
 }
+NEAR = {key: SETTINGS[key] for key in ("spread", "deviation", "sharpness", "above", "flow")}
 
 
 def gfs_by_scipy(network, w):
@@ -111,8 +112,8 @@ def gfs_by_scipy(network, w):
 @pytest.mark.parametrize("widths", [(2, 2, 2), (2, 2, 2, 2), (2, 3, 3, 2)], ids=cases.name)
 def test_the_gfs_sharpness_is_that_of_another_integrator(widths):
     network = cases.diagonal_network(widths, VALUES)
-    w, eta = gfs.start(network, SETTINGS, 1)
-    table = gfs.run(network, w, eta, SETTINGS | {"stop": {"loss": 1e-6, "iterations": 3}})
+    w, eta = gfs.start(network, 1, **NEAR)
+    table = gfs.run(network, w, eta, stop={"loss": 1e-6, "iterations": 3}, flow=FLOW)
     assert table["gfs_sharpness"].iloc[0] * eta / 2 == pytest.approx(1.3, rel=1e-9)
     for found, error in zip(table["gfs_sharpness"], table["gfs_error"], strict=True):
         expected = gfs_by_scipy(network, w)
@@ -134,8 +135,8 @@ def test_the_closed_form_at_width_one_is_that_of_the_flow(value, moment):
 
 def test_at_width_one_it_is_that_of_the_scalar_network():
     network = cases.diagonal_network((1, 1, 1, 1), VALUES)
-    w, eta = gfs.start(network, SETTINGS, 0)
-    table = gfs.run(network, w, eta, SETTINGS | {"stop": {"loss": 1e-6, "iterations": 10}})
+    w, eta = gfs.start(network, 0, **NEAR)
+    table = gfs.run(network, w, eta, stop={"loss": 1e-6, "iterations": 10}, flow=FLOW)
     for found, error in zip(table["gfs_sharpness"], table["gfs_error"], strict=True):
         assert abs(found - float(scalar.gfs_sharpness(w))) < error
         w = network.gd_step(w, eta)
@@ -144,7 +145,7 @@ def test_at_width_one_it_is_that_of_the_scalar_network():
 def test_it_can_rise_where_layers_are_wider():
     """What the claim linear-gfs-monotone fails for, by the other integrator."""
     network = cases.diagonal_network((2, 2, 2), [1.0, 0.6])
-    w, eta = gfs.start(network, SETTINGS, 3)
+    w, eta = gfs.start(network, 3, **NEAR)
     values = []
     for _ in range(14):
         values.append(gfs_by_scipy(network, w))
@@ -154,23 +155,23 @@ def test_it_can_rise_where_layers_are_wider():
 
 
 def test_a_run_has_its_columns_and_ends():
-    table = gfs.table(SETTINGS)
+    table = gfs.table(**SETTINGS)
     assert table["status"].tolist() == ["running"] * (len(table) - 1) + ["converged"]
     assert set(table["gfs_status"]) == {"converged"}
     assert set(table["experiment"]) == {"2-2-2"}
     assert table["closed_form"].isna().all()
     network = cases.diagonal_network((2, 2, 2), VALUES)
-    w, eta = gfs.start(network, SETTINGS, 1)
-    table = gfs.run(network, w, 20 * eta, SETTINGS | {"flow": {"loss_tolerance": 1e-4, "max_gradients": 300}})
+    w, eta = gfs.start(network, 1, **NEAR)
+    table = gfs.run(network, w, 20 * eta, stop=SETTINGS["stop"], flow={"loss_tolerance": 1e-4, "max_gradients": 300})
     assert table["status"].iloc[-1] == "diverged"
 
 
 def test_starts_that_cannot_be_are_refused():
     network = cases.diagonal_network((2, 2, 2), VALUES)
     with pytest.raises(UserError, match=r"widen linear\.gfs\.sharpness"):
-        gfs.start(network, SETTINGS | {"sharpness": [1e5, 2e5]}, 0)
+        gfs.start(network, 0, **NEAR | {"sharpness": [1e5, 2e5]})
     with pytest.raises(UserError, match="budget"):
-        gfs.start(network, SETTINGS | {"flow": {"max_gradients": 3}}, 0)
+        gfs.start(network, 0, **NEAR | {"flow": {"max_gradients": 3}})
 
 
 def test_the_balances_are_kept_by_the_flow_alone():

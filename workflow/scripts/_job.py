@@ -126,12 +126,15 @@ def read_table(paths: Any) -> tuple[list[str], Any]:
     return list(paths), pd.concat([files.read_table(path) for path in paths], ignore_index=True)
 
 
-def run_table(make: Callable[[Any], Any], section: str, columns: Any, snakemake: Any) -> None:
-    """Write the table, of these columns, that ``make`` makes of a section of the configuration, the first parameter."""
+def run_table(make: Callable[..., Any], section: str, columns: Any, snakemake: Any) -> None:
+    """Write the table, of these columns, that ``make`` makes of a section of the configuration, by its keys.
+
+    The section's settings are the rule's first parameter.
+    """
 
     def main(snakemake: Any) -> None:
         settings = snakemake.params[0]
         record = provenance.recorder(settings, section=section)
-        files.write_table(snakemake.output.table, make(settings), record(), columns=columns)
+        files.write_table(snakemake.output.table, make(**settings), record(), columns=columns)
 
     run(main, snakemake)

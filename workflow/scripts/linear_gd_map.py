@@ -8,8 +8,9 @@ from replication.studies.linear import gd_map
 def main(snakemake):
     settings = snakemake.params.gd_map
     record = provenance.recorder(settings, section="linear.gd_map")
-    files.write_table(snakemake.output.table, gd_map.table(settings), record(), columns=gd_map.COLUMNS)
-    preimages = gd_map.preimage_table(settings["preimages"])
+    of_map = {key: value for key, value in settings.items() if key != "preimages"}
+    files.write_table(snakemake.output.table, gd_map.table(**of_map), record(), columns=gd_map.COLUMNS)
+    preimages = gd_map.preimage_table(**settings["preimages"])
     files.write_table(snakemake.output.preimages, preimages, record(), columns=gd_map.PREIMAGES)
 
 

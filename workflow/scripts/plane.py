@@ -13,7 +13,7 @@ def main(snakemake):
     record = provenance.recorder(settings, section="scalar.plane")
     starts = math.prod(settings["points"])
     with progress.bar(starts, "starts") as bar:
-        table = plane.table(settings, threads=snakemake.threads)
+        table = plane.table(**settings, threads=snakemake.threads)
         bar.update(starts)
     files.write_table(snakemake.output.table, table, record(), columns=plane.COLUMNS)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from typing import Any
 
 from replication.configuration import typed
 from replication.configuration.sections import Configuration
@@ -24,5 +25,16 @@ def schema() -> typed.Schema:
 
 
 def text() -> str:
-    """Return the schema as the file has it."""
-    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+    """Return the schema as the file has it: on one line what fits there."""
+    return _folded(schema(), "") + "\n"
+
+
+def _folded(value: Any, indent: str) -> str:
+    flat = json.dumps(value, ensure_ascii=False)
+    if len(indent + flat) <= 120 or not isinstance(value, dict | list):
+        return flat
+    within = indent + "  "
+    if isinstance(value, list):
+        return f"[\n{within}" + f",\n{within}".join(_folded(item, within) for item in value) + f"\n{indent}]"
+    items = (f"{json.dumps(key)}: {_folded(item, within)}" for key, item in value.items())
+    return f"{{\n{within}" + f",\n{within}".join(items) + f"\n{indent}}}"

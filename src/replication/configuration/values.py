@@ -121,8 +121,8 @@ class Reader:
         read |= {key: self.read(value[key], others or {}, (*path, key)) for key in unknown}
         return {key: read[key] for key in value}
 
-    def _add(self, path: tuple[Any, ...], found: object, allowed: str, *nearest: Any) -> None:
-        self.problems.append(problem(dotted(path), repr(found), allowed, *nearest))
+    def _add(self, path: tuple[Any, ...], found: object, allowed: str, *names: Any) -> None:
+        self.problems.append(problem(dotted(path), repr(found), allowed, *names))
 
     def _add_missing(self, path: tuple[Any, ...], key: str, others: Iterable[str]) -> None:
         """Name the unknown key that was meant for it, and the entry that was meant by one that an overlay has anew."""

@@ -132,7 +132,16 @@ def wilson(successes: Floats, trials: Floats, confidence: float = 0.95) -> tuple
     return low, high
 
 
-def table(settings: Mapping[str, Any]) -> pd.DataFrame:
+def table(
+    *,
+    networks: Sequence[Sequence[int]],
+    singular_values: Sequence[float],
+    fractions: Sequence[float],
+    starts: int,
+    deviation: float,
+    seed: int,
+    stop: Mapping[str, Any],
+) -> pd.DataFrame:
     """Return the share of starts that converge, as the configuration's ``linear.convergence`` has it.
 
     A row per network and rate, with :data:`COLUMNS`. The starts, the same at all rates, have Gaussian weights of
@@ -141,15 +150,14 @@ def table(settings: Mapping[str, Any]) -> pd.DataFrame:
     import pandas as pd
 
     rows = []
-    fractions, count = np.array(settings["fractions"]), settings["starts"]
-    for widths in settings["networks"]:
-        network = cases.diagonal_network(widths, settings["singular_values"])
+    of_critical, count = np.array(fractions), starts
+    for widths in networks:
+        network = cases.diagonal_network(widths, singular_values)
         critical, searched = 2 / least_sharpness(network), 2 / search_least_sharpness(network, starts=1)
-        starts = gaussian_starts(network, count, settings["deviation"], settings["seed"])
-        stop = {**settings["stop"], "steps": np.repeat(_allowed(fractions, settings["stop"]["steps"]), count)}
-        rates = np.repeat(fractions * critical, count)
-        found = outcomes(network, np.tile(starts, (len(fractions), 1)), rates, **stop).reshape(len(fractions), count)
-        for fraction, ends in zip(fractions, found, strict=True):
+        w = np.tile(gaussian_starts(network, count, deviation, seed), (len(fractions), 1))
+        ending = {**stop, "steps": np.repeat(_allowed(of_critical, stop["steps"]), count)}
+        found = outcomes(network, w, np.repeat(of_critical * critical, count), **ending).reshape(-1, count)
+        for fraction, ends in zip(of_critical, found, strict=True):
             counts = {kind: int(np.sum(ends == kind)) for kind in (MINIMUM, SADDLE, DIVERGED, BOUNDED)}
             converged = counts[MINIMUM] + counts[SADDLE]
             low, high = wilson(np.array(converged), np.array(count))

@@ -12,7 +12,7 @@ is at most epsilon is proportional to epsilon.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -317,27 +317,35 @@ def midpoints(reach: float, side: int) -> Floats:
     return np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
-def table(settings: Mapping[str, Any]) -> pd.DataFrame:
+def table(
+    *,
+    networks: Sequence[Sequence[int]],
+    samples: int,
+    seed: int,
+    deviation: float,
+    points: int,
+    learning_rates: Sequence[float],
+    nearest: float,
+    epsilon: tuple[float, float],
+    levels: int,
+) -> pd.DataFrame:
     """Return the shares of near-singular points, as the configuration's ``linear.gd_map`` has it.
 
     A row per network, learning rate and epsilon, with :data:`COLUMNS`.
     """
     import pandas as pd
 
-    low, high = settings["epsilon"]
-    levels = np.geomspace(low, high, settings["levels"])
+    distances = np.geomspace(*epsilon, levels)
     rows: list[dict[str, Any]] = []
-    for widths in settings["networks"]:
-        network = cases.gaussian_network(widths, settings["samples"], settings["seed"])
-        generator = np.random.default_rng([settings["seed"], network.size])
-        w = settings["deviation"] * generator.normal(size=(settings["points"], network.size))
-        for rate in settings["learning_rates"]:
-            rows += _rows(network, rate, w, levels, settings["nearest"], control=False)
-    widths = (settings["networks"][0][0], settings["networks"][0][-1])
-    single = cases.gaussian_network(widths, settings["samples"], settings["seed"])
+    for widths in networks:
+        network = cases.gaussian_network(widths, samples, seed)
+        w = deviation * np.random.default_rng([seed, network.size]).normal(size=(points, network.size))
+        for rate in learning_rates:
+            rows += _rows(network, rate, w, distances, nearest, control=False)
+    single = cases.gaussian_network((networks[0][0], networks[0][-1]), samples, seed)
     rate = 1 / float(np.linalg.eigvalsh(single.covariance)[0])
-    w = np.random.default_rng(settings["seed"]).normal(size=(settings["points"], single.size))
-    return pd.DataFrame([*rows, *_rows(single, rate, w, levels, settings["nearest"], control=True)])
+    w = np.random.default_rng(seed).normal(size=(points, single.size))
+    return pd.DataFrame([*rows, *_rows(single, rate, w, distances, nearest, control=True)])
 
 
 def _rows(
@@ -362,15 +370,15 @@ def _rows(
     ]
 
 
-def preimage_table(settings: Mapping[str, Any]) -> pd.DataFrame:
+def preimage_table(*, learning_rate: float, reach: float, targets: int, points: int) -> pd.DataFrame:
     """Return the preimages counted for the scalar network of depth 2, as ``linear.gd_map.preimages`` has it.
 
     A row per target of the grid, with the columns :data:`PREIMAGES`.
     """
     import pandas as pd
 
-    eta, reach, side = settings["learning_rate"], settings["reach"], settings["targets"]
-    grid = midpoints(reach, side)
+    eta = learning_rate
+    grid = midpoints(reach, targets)
     found = preimages(grid, eta)
     missed = np.abs(step(found, eta) - grid[:, None]).max(axis=-1)
     return pd.DataFrame(
@@ -380,6 +388,6 @@ def preimage_table(settings: Mapping[str, Any]) -> pd.DataFrame:
             "count": counts(found),
             "error": np.nanmax(missed, axis=-1) / np.maximum(1.0, np.abs(grid).max(axis=-1)),
             "learning_rate": eta,
-            "area_ratio": area_ratio(eta, reach, side, settings["points"]),
+            "area_ratio": area_ratio(eta, reach, targets, points),
         }
     )

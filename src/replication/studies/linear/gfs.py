@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,7 +90,16 @@ def closed_form(network: LinearNetwork, w: Floats) -> float:
     return moment * abs(best) ** (2 - 2 / network.depth) * float(scalar.gfs_sharpness(scaled))
 
 
-def start(network: LinearNetwork, settings: Mapping[str, Any], seed: int) -> tuple[Floats, float]:
+def start(
+    network: LinearNetwork,
+    seed: int,
+    *,
+    spread: float,
+    deviation: float,
+    sharpness: Sequence[float],
+    above: float,
+    flow: Mapping[str, Any],
+) -> tuple[Floats, float]:
     """Return weights near a minimiser and the learning rate at which their GFS sharpness is ``above`` times 2/eta.
 
     The minimiser is the first of :func:`replication.studies.linear.minimisers.sample` whose sharpness, in units of the
@@ -100,8 +109,8 @@ def start(network: LinearNetwork, settings: Mapping[str, Any], seed: int) -> tup
     Raises:
         UserError: none of the first draws is in the range, or the flow from the start does not end.
     """
-    low, high = np.array(settings["sharpness"]) * least_sharpness(network)
-    minimisers = sample(network, _MOST_DRAWN, seed, spread=settings["spread"], idle=settings["spread"])
+    low, high = np.array(sharpness) * least_sharpness(network)
+    minimisers = sample(network, _MOST_DRAWN, seed, spread=spread, idle=spread)
     sharpnesses = network.sharpness(minimisers)
     fits = np.flatnonzero((sharpnesses >= low) & (sharpnesses <= high))
     if not len(fits):
@@ -110,19 +119,22 @@ def start(network: LinearNetwork, settings: Mapping[str, Any], seed: int) -> tup
             f"{high:g}; change linear.gfs.spread or widen linear.gfs.sharpness"
         )
     noise = np.random.default_rng([seed, network.size]).normal(size=network.size)
-    w = minimisers[fits[0]] + settings["deviation"] * noise
-    found = gfs_sharpness(torch_loss(network), torch.from_numpy(w), **settings["flow"])
+    w = minimisers[fits[0]] + deviation * noise
+    found = gfs_sharpness(torch_loss(network), torch.from_numpy(w), **flow)
     if not np.isfinite(found.value):
         raise UserError(f"the flow from the start of network {cases.name(network.widths)} ended: {found.status}")
-    return w, settings["above"] * 2 / found.value
+    return w, above * 2 / found.value
 
 
-def run(network: LinearNetwork, w: Floats, eta: float, settings: Mapping[str, Any]) -> pd.DataFrame:
+def run(
+    network: LinearNetwork, w: Floats, eta: float, *, stop: Mapping[str, Any], flow: Mapping[str, Any]
+) -> pd.DataFrame:
     """Return a row per iterate of gradient descent, with those of :data:`COLUMNS` that do not name the run.
 
     Args:
         w: the start, shape (P,).
-        settings: ``stop`` (the loss at which it ends, and the most iterations) and ``flow``, the options of the flow.
+        stop: the ``loss`` at which it ends, and the most ``iterations``.
+        flow: the options of the flow.
     """
     import pandas as pd
 
@@ -132,22 +144,21 @@ def run(network: LinearNetwork, w: Floats, eta: float, settings: Mapping[str, An
         with np.errstate(over="ignore", invalid="ignore"):  # of an iterate that has diverged
             return float(loss(torch.from_numpy(w))), network.gradient(w)
 
-    stop = settings["stop"]
     iterates = gradient_descent(
         loss_and_gradient, w, eta, loss_tolerance=stop["loss"], max_iterations=stop["iterations"]
     )
     rows = [
         {"iteration": iterate.iteration, "loss": iterate.loss, "status": iterate.status}
-        | _measured(network, loss, iterate.weights, settings)
+        | _measured(network, loss, iterate.weights, flow)
         for iterate in iterates
     ]
     return pd.DataFrame(rows).assign(learning_rate=eta, threshold=2 / eta)
 
 
-def _measured(network: LinearNetwork, loss: Loss, w: Floats, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _measured(network: LinearNetwork, loss: Loss, w: Floats, flow: Mapping[str, Any]) -> dict[str, Any]:
     if not np.isfinite(w).all():
         return {"sharpness": np.nan, "gfs_sharpness": np.nan, "gfs_error": np.nan, "gfs_status": "not finite"}
-    found: GFSSharpness = gfs_sharpness(loss, torch.from_numpy(w), **settings["flow"])
+    found: GFSSharpness = gfs_sharpness(loss, torch.from_numpy(w), **flow)
     return {
         "sharpness": float(network.sharpness(w)),
         "closed_form": closed_form(network, w),
@@ -158,16 +169,34 @@ def _measured(network: LinearNetwork, loss: Loss, w: Floats, settings: Mapping[s
     }
 
 
-def table(settings: Mapping[str, Any]) -> pd.DataFrame:
+def table(
+    *,
+    networks: Sequence[Sequence[int]],
+    singular_values: Sequence[float],
+    seeds: Sequence[int],
+    spread: float,
+    deviation: float,
+    sharpness: Sequence[float],
+    above: float,
+    stop: Mapping[str, Any],
+    flow: Mapping[str, Any],
+) -> pd.DataFrame:
     """Return :func:`run` for each network and seed of the configuration's ``linear.gfs``, with the columns
     ``experiment`` (the network), ``depth``, ``run`` and ``seed``."""
     import pandas as pd
 
     tables = []
-    for widths in settings["networks"]:
-        network = cases.diagonal_network(widths, settings["singular_values"])
-        for seed in settings["seeds"]:
-            w, eta = start(network, settings, seed)
-            labels = {"experiment": cases.name(widths), "depth": network.depth, "run": f"seed{seed}", "seed": seed}
-            tables.append(run(network, w, eta, settings).assign(**labels))
+    for widths in networks:
+        network = cases.diagonal_network(widths, singular_values)
+        for seed in seeds:
+            w, eta = start(
+                network, seed, spread=spread, deviation=deviation, sharpness=sharpness, above=above, flow=flow
+            )
+            labels: dict[str, Any] = {
+                "experiment": cases.name(widths),
+                "depth": network.depth,
+                "run": f"seed{seed}",
+                "seed": seed,
+            }
+            tables.append(run(network, w, eta, stop=stop, flow=flow).assign(**labels))
     return pd.concat(tables, ignore_index=True)

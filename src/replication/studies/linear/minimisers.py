@@ -9,9 +9,9 @@ layer and the product 0, for example, they are the planes ``w_i = 0``, which cro
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -216,7 +216,15 @@ def search_least_sharpness(network: LinearNetwork, starts: int = 4, seed: int = 
     return best
 
 
-def table(settings: Mapping[str, Any]) -> pd.DataFrame:
+def table(
+    *,
+    networks: Sequence[Sequence[int]],
+    deficient: Sequence[Sequence[int]],
+    samples: int,
+    seed: int,
+    spread: float,
+    points: int,
+) -> pd.DataFrame:
     """Return ranks at sampled minimisers, as the configuration's ``linear.minimisers`` has it.
 
     A row per network and minimiser, with :data:`COLUMNS`; half of a network's have no idle weights. The networks of
@@ -224,17 +232,14 @@ def table(settings: Mapping[str, Any]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    networks = [
-        cases.gaussian_network(widths, settings["samples"], settings["seed"]) for widths in settings["networks"]
-    ]
-    networks += [
-        cases.diagonal_network(widths, [1.0] + [0.0] * (min(widths[0], widths[-1]) - 1))
-        for widths in settings["deficient"]
+    sampled = [cases.gaussian_network(widths, samples, seed) for widths in networks]
+    sampled += [
+        cases.diagonal_network(widths, [1.0] + [0.0] * (min(widths[0], widths[-1]) - 1)) for widths in deficient
     ]
     tables = []
-    for network in networks:
+    for network in sampled:
         for idle in (1.0, 0.0):
-            w = sample(network, settings["points"] // 2, settings["seed"], spread=settings["spread"], idle=idle)
+            w = sample(network, points // 2, seed, spread=spread, idle=idle)
             tables.append(
                 pd.DataFrame(
                     {

@@ -23,8 +23,8 @@ What lies between the two cases is not settled here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import minimize
@@ -201,7 +201,17 @@ def _is_stable_minimum(network: LinearNetwork, w: Floats, eta: float, radius: fl
     return bool(missed <= _PRODUCT_ERROR and network.sharpness(w) <= 2 / eta * (1 + _SHARPNESS_EXCESS))
 
 
-def table(settings: Mapping[str, Any]) -> pd.DataFrame:
+def table(
+    *,
+    networks: Sequence[Sequence[int]],
+    singular_values: Sequence[float],
+    fraction: float,
+    fractions: Sequence[float],
+    radius: tuple[float, float],
+    radii: int,
+    starts: int,
+    seed: int,
+) -> pd.DataFrame:
     """Return the largest norms of stable minima found, as the configuration's ``linear.stable_minima`` has it.
 
     A row per network and search, with :data:`COLUMNS`.
@@ -209,16 +219,15 @@ def table(settings: Mapping[str, Any]) -> pd.DataFrame:
     import pandas as pd
 
     rows = []
-    low, high = settings["radius"]
-    radii = np.geomspace(low, high, settings["radii"])
-    for widths in settings["networks"]:
-        network = cases.diagonal_network(widths, settings["singular_values"])
+    reaches = np.geomspace(*radius, radii)
+    for widths in networks:
+        network = cases.diagonal_network(widths, singular_values)
         balanced = float(np.linalg.norm(sample(network, 1, 0, spread=0.0, idle=0.0)[0]))
-        searches = [("radius", settings["fraction"], radius) for radius in radii]
-        searches += [("rate", fraction, radii[-1]) for fraction in settings["fractions"]]
-        for search, fraction, radius in searches:
-            eta = fraction * 2 / least_sharpness(network)
-            found = farthest(network, eta, radius, starts=settings["starts"], seed=settings["seed"])
+        searches = [("radius", fraction, reach) for reach in reaches]
+        searches += [("rate", varied, reaches[-1]) for varied in fractions]
+        for search, of_critical, reach in searches:
+            eta = of_critical * 2 / least_sharpness(network)
+            found = farthest(network, eta, reach, starts=starts, seed=seed)
             rows.append(
                 {
                     "network": cases.name(widths),
@@ -226,8 +235,8 @@ def table(settings: Mapping[str, Any]) -> pd.DataFrame:
                     "kind": kind(network),
                     "search": search,
                     "learning_rate": eta,
-                    "fraction": fraction,
-                    "radius": radius,
+                    "fraction": of_critical,
+                    "radius": reach,
                     "norm": float(np.linalg.norm(found)),
                     "bound": bound(network, eta),
                     "least_norm": balanced,

@@ -92,7 +92,16 @@ class Descents:
     crossing_loss: Floats
 
 
-def table(settings: Mapping[str, Any], *, threads: int = 1) -> pd.DataFrame:
+def table(
+    *,
+    direction: Sequence[float],
+    learning_rate: float,
+    gfs_sharpness: tuple[float, float],
+    products: tuple[float, float],
+    points: tuple[int, int],
+    stop: Mapping[str, Any],
+    threads: int = 1,
+) -> pd.DataFrame:
     """Return a row per start of a grid, as the configuration's ``scalar.plane`` has it.
 
     Its columns are ``w1``, ``w2``, ..., ``product``, the fields of :class:`Descents`, ``in_set`` (whether the start is
@@ -101,19 +110,11 @@ def table(settings: Mapping[str, Any], *, threads: int = 1) -> pd.DataFrame:
     """
     import pandas as pd
 
-    eta = settings["learning_rate"]
-    (low, high), (least, largest) = settings["gfs_sharpness"], settings["products"]
-    sharpnesses, products = settings["points"]
-    wanted = np.linspace(low, high, sharpnesses) * 2 / eta
-    phi, product = np.meshgrid(wanted, np.linspace(least, largest, products))
-    w = starts(settings["direction"], phi.ravel(), product.ravel())
-    found = descend(
-        w,
-        eta,
-        loss_tolerance=settings["stop"]["loss"],
-        max_iterations=settings["stop"]["iterations"],
-        threads=threads,
-    )
+    eta = learning_rate
+    wanted = np.linspace(*gfs_sharpness, points[0]) * 2 / eta
+    phi, product = np.meshgrid(wanted, np.linspace(*products, points[1]))
+    w = starts(direction, phi.ravel(), product.ravel())
+    found = descend(w, eta, loss_tolerance=stop["loss"], max_iterations=stop["iterations"], threads=threads)
     weights = {f"w{i + 1}": w[:, i] for i in range(w.shape[1])}
     rows = pd.DataFrame({**weights, "product": product.ravel(), **vars(found), "in_set": in_invariant_set(w, eta)})
     rising = (rows["rises"] > 0) & (rows["status"] == "converged")
