@@ -9,19 +9,16 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
 
 from replication import claims, data, figure_registry, measures
 from replication.configuration import Config, Run
-from replication.storage import files, provenance
 from replication.studies import regression as regression_runs
 from replication.studies.scalar import plane
 from replication.training import models, runs
-from replication.training.checkpoints import checkpoint_files
+from replication.training.trajectory import Plan
 from replication.variants import Variant, value_at
 
 # Of training runs, beside the claims; the paper's conclusion in three numbers.
@@ -78,20 +75,7 @@ def _followed(run: Run, device: str, downloads: str | None) -> pd.DataFrame:
     parameters = run.parameters
     arrays = _arrays(run, downloads)
     model = models.build(parameters, arrays, device=device)
-    with TemporaryDirectory() as folder:
-        trajectory, checkpoints = Path(folder) / "trajectory.parquet", Path(folder) / "checkpoints"
-        runs.train(
-            model,
-            models.learning_rate(parameters, arrays),
-            **runs.arguments(parameters),
-            trajectory=trajectory,
-            checkpoints=checkpoints,
-            record=provenance.recorder({}),
-            identity={},
-        )
-        written = checkpoint_files(checkpoints)
-        gfs = [runs.gfs_table(model, written)] if written else []
-        table = runs.with_gfs(files.read_table(trajectory), gfs)
+    table = runs.followed(model, models.learning_rate(parameters, arrays), Plan.of(parameters))
     return table.assign(experiment=run.experiment, run=run.name, seed=run.seed)
 
 

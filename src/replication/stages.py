@@ -20,6 +20,7 @@ from replication import data
 from replication.storage import files, provenance, table_schema
 from replication.training import models, resumption, runs
 from replication.training.checkpoints import Record, constants
+from replication.training.trajectory import Plan
 
 Array = NDArray[Any]
 Settings = Mapping[str, Any]
@@ -133,7 +134,7 @@ def train(job: Job, trajectory: File, checkpoints: File) -> None:
         runs.train(
             job.model,
             job.learning_rate,
-            **runs.arguments(job.parameters),
+            Plan.of(job.parameters),
             trajectory=trajectory,
             checkpoints=checkpoints,
             record=lambda: job.record() | notes(),
@@ -177,16 +178,13 @@ def _exactly(job: Job) -> Iterator[Callable[[], dict[str, Any]]]:
 def reached(job: Job, trajectory: File) -> tuple[pd.DataFrame, list[Path]] | None:
     """Return how far an unfinished training has come, its table as far as it goes and its checkpoint files.
 
-    None if it has no checkpoint yet. The table is as of :func:`replication.training.runs.train`, with the status
-    ``running`` to its end.
+    None if it has no checkpoint yet. The status in the table is ``running`` to its end.
     """
     unfinished = resumption.Unfinished(Path(trajectory).parent, job.identity)
     state = unfinished.peek()
     if state is None:
         return None
-    of_iterates = (state.losses.tolist(), state.sharpness.tolist(), state.rates.tolist())
-    table = runs.trajectory_table(*of_iterates, "running", job.learning_rate)
-    return table, [unfinished.checkpoints / name for name in state.names]
+    return state.trajectory.table(job.learning_rate), [unfinished.checkpoints / name for name in state.names]
 
 
 def gfs_sharpness(job: Job, checkpoints: Sequence[File], trajectory: File, table: File) -> None:

@@ -26,6 +26,7 @@ from replication.figures import drawing, networks, style
 from replication.storage import files, provenance
 from replication.training import models, runs
 from replication.training.checkpoints import checkpoint_files
+from replication.training.trajectory import Plan
 
 FC, VGG = "fc-hardtanh-digits", "vgg11-digits"
 RUN = "runs/fc-hardtanh-digits/seed0-lr0.1"
@@ -115,7 +116,7 @@ def table_of_rules(here, tmp_path):
     runs.train(
         model,
         run.parameters["learning_rate"],
-        **runs.arguments(run.parameters),
+        Plan.of(run.parameters),
         trajectory=trajectory,
         checkpoints=checkpoints,
         record=provenance.recorder({}),

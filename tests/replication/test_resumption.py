@@ -9,6 +9,7 @@ import pytest
 from replication import data, factories
 from replication.storage import files, provenance
 from replication.training import checkpoints, models, resumption, runs
+from replication.training.trajectory import Plan
 
 
 class InterruptionError(Exception):
@@ -53,7 +54,7 @@ def train(folder, model, **settings):
     runs.train(
         model,
         0.05,
-        **(defaults | settings),
+        Plan(**(defaults | settings)),
         trajectory=folder / "trajectory.parquet",
         checkpoints=folder / "checkpoints",
         record=provenance.recorder({}),

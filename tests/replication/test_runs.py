@@ -10,6 +10,7 @@ from gfsharp.regression import SquaredRegression
 from replication import data
 from replication.storage import files, provenance
 from replication.training import checkpoints, models, runs
+from replication.training.trajectory import Plan
 
 
 def train(tmp_path, model, rate, **settings):
@@ -17,7 +18,7 @@ def train(tmp_path, model, rate, **settings):
     runs.train(
         model,
         rate,
-        **(defaults | settings),
+        Plan(**(defaults | settings)),
         trajectory=tmp_path / "trajectory.parquet",
         checkpoints=tmp_path / "checkpoints",
         record=provenance.recorder({}),
@@ -102,6 +103,18 @@ def test_network_run_and_join(tmp_path, network):
     assert len(joined) == len(table)
     assert list(joined.dropna(subset="gfs_sharpness")["iteration"]) == list(gfs["iteration"])
     assert joined["gradient_evaluations"].sum() == gfs["gradient_evaluations"].sum()
+
+
+@pytest.mark.parametrize("rate", [0.1, 1e6])
+def test_a_run_without_files_has_the_same_numbers(tmp_path, network, scalar_model, rate):
+    scalar_model.checkpoints_per_file = 3
+    for name, model in {"network": network, "scalar": scalar_model}.items():
+        folder = tmp_path / name
+        table, written = train(folder, model, rate)
+        model.restore({})
+        gfs = [runs.gfs_table(model, written)] if written else []
+        plan = Plan(loss_tolerance=1e-6, max_iterations=60, sharpness_every=7, checkpoint_every=10)
+        pd.testing.assert_frame_equal(runs.followed(model, rate, plan), runs.with_gfs(table, gfs), check_exact=True)
 
 
 def test_resumed_weights_are_those_of_the_run(tmp_path, network):

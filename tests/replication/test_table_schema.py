@@ -17,6 +17,7 @@ from replication.storage import files, table_schema
 from replication.storage.table_schema import RUN, Column
 from replication.training import models, runs
 from replication.training.checkpoints import checkpoint_files
+from replication.training.trajectory import Plan
 
 PAGE = (ROOT / "results/README.md").read_text(encoding="utf-8")
 ARROW = {"whole number": pa.int64(), "number": pa.float64(), "text": pa.large_string(), "truth": pa.bool_()}
@@ -24,9 +25,9 @@ ARROW = {"whole number": pa.int64(), "number": pa.float64(), "text": pa.large_st
 
 def trained(folder, model, rate, iterations=6):
     """A run's table, as the rules train, gfs_sharpness and collect_run make it."""
-    settings = {"loss_tolerance": 1e-9, "max_iterations": iterations, "sharpness_every": 2, "checkpoint_every": 2}
+    plan = Plan(loss_tolerance=1e-9, max_iterations=iterations, sharpness_every=2, checkpoint_every=2)
     where = {"trajectory": folder / "trajectory.parquet", "checkpoints": folder / "checkpoints"}
-    runs.train(model, rate, **settings, **where, record=dict, identity={})
+    runs.train(model, rate, plan, **where, record=dict, identity={})
     written = checkpoint_files(folder / "checkpoints")
     return runs.with_gfs(
         files.read_table(folder / "trajectory.parquet"), [runs.gfs_table(model, written)] if written else []

@@ -17,6 +17,7 @@ from replication import configuration, factories, stages
 from replication.alone import clock, comparison, work
 from replication.storage import files, provenance
 from replication.training import checkpoints, models, runs
+from replication.training.trajectory import Plan
 
 
 @pytest.fixture
@@ -153,10 +154,7 @@ def trained(folder, model):
     runs.train(
         model,
         0.05,
-        loss_tolerance=1e-6,
-        max_iterations=20,
-        sharpness_every=7,
-        checkpoint_every=10,
+        Plan(loss_tolerance=1e-6, max_iterations=20, sharpness_every=7, checkpoint_every=10),
         trajectory=folder / "trajectory.parquet",
         checkpoints=folder / "checkpoints",
         record=provenance.recorder({}),

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gfsharp.descent import gradient_descent
 from gfsharp.regression.flattest import flattest_sharpness
 from replication import data
 from replication.storage.table_schema import RUN, Column, Columns, of_run
+from replication.training import trajectory
 from replication.training.models import GFSPoint, SquaredRegressionRun
 
 if TYPE_CHECKING:
@@ -101,16 +101,8 @@ def follow(
     import pandas as pd
 
     model = SquaredRegressionRun(arrays, initial_scale)
-    iterates = list(
-        gradient_descent(
-            model.loss_and_gradient,
-            model.initial,
-            learning_rate,
-            loss_tolerance=stop["loss"],
-            max_iterations=stop["iterations"],
-        )
-    )
-    usable = [iterate.weights for iterate in iterates if iterate.status != "diverged"]
+    iterates = list(trajectory.follow(model, learning_rate, trajectory.Plan(stop["loss"], stop["iterations"])))
+    usable = [iterate.weights for iterate in iterates if iterate.is_checkpoint]
     points = model.gfs(np.array(usable)) if usable else []
     missing = len(iterates) - len(points)
     return pd.DataFrame(

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gfsharp.descent import Iterate
 from gfsharp.errors import UserError
 from replication.storage import files
 
 Record = Callable[[], dict[str, Any]]
+# The number of an iterate and its weights, shape (P,).
+Checkpoint = tuple[int, NDArray[Any]]
 
 INDEX = "index.json"
 # Beside the checkpoints of a model that has some: see replication.training.models.Model.constants.
@@ -59,6 +60,17 @@ def training_status(checkpoints: str | Path) -> str | None:
     return found if isinstance(found, str) else None
 
 
+def block(checkpoints: Sequence[Checkpoint]) -> dict[str, NDArray[Any]]:
+    """Return what a file of these checkpoints holds: ``iteration``, shape (k,), and ``weights``, shape (k, P)."""
+    iterations, weights = zip(*checkpoints, strict=True)
+    return {"iteration": np.array(iterations, dtype=np.int64), "weights": np.stack(weights)}
+
+
+def block_name(checkpoints: Sequence[Checkpoint]) -> str:
+    """Return the name of that file, without suffix: its first iteration."""
+    return f"{checkpoints[0][0]:07d}"
+
+
 class CheckpointWriter:
     """Writes blocks of iterates to ``<first iteration>.safetensors`` as training goes on.
 
@@ -73,15 +85,13 @@ class CheckpointWriter:
         self.folder = folder
         self.per_file = per_file
         self.record = record
-        self.iterations: list[int] = []
-        self.weights: list[NDArray[Any]] = []
+        self._kept: list[Checkpoint] = []
         self.names = list(names)
 
-    def add(self, iterate: Iterate[Any], weights: NDArray[Any]) -> bool:
+    def add(self, iteration: int, weights: NDArray[Any]) -> bool:
         """Return whether this iterate completed a file."""
-        self.iterations.append(iterate.iteration)
-        self.weights.append(weights)
-        complete = len(self.iterations) >= self.per_file
+        self._kept.append((iteration, weights))
+        complete = len(self._kept) >= self.per_file
         if complete:
             self._flush()
         return complete
@@ -104,10 +114,9 @@ class CheckpointWriter:
             files.write_record(temporary / INDEX, {"files": self.names, "status": status})
 
     def _flush(self) -> None:
-        if not self.iterations:
+        if not self._kept:
             return
-        name = f"{self.iterations[0]:07d}.safetensors"
-        tensors = {"iteration": np.array(self.iterations, dtype=np.int64), "weights": np.stack(self.weights)}
-        files.write_tensors(self.folder / name, tensors, self.record())
+        name = f"{block_name(self._kept)}.safetensors"
+        files.write_tensors(self.folder / name, block(self._kept), self.record())
         self.names.append(name)
-        self.iterations, self.weights = [], []
+        self._kept = []

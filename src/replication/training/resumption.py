@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from replication import source_digest
 from replication.storage import files, locks, provenance
+from replication.training.trajectory import Trajectory
 
 Array = NDArray[Any]
 
@@ -31,6 +32,8 @@ _LOCK = ".training.lock"
 _SECONDS_TO_WAIT = 600
 # Tensors of the model's own have this before their names.
 _MODEL = "model."
+# What is kept of a trajectory.
+_NUMBERS = ("losses", "sharpness", "rates")
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,7 @@ class State:
 
     Attributes:
         weights: of that iterate, shape (P,).
-        losses, sharpness, rates: of the iterates up to it, shape (iteration + 1,); the rates are the effective learning
-            rates, the sharpness is NaN where not estimated.
+        trajectory: the numbers of the iterates up to it.
         model: what the model's later answers depend on besides the weights: see
             :meth:`replication.training.models.Model.state`.
         names: the checkpoint files written so far.
@@ -48,17 +50,10 @@ class State:
     """
 
     weights: Array
-    losses: Array
-    sharpness: Array
-    rates: Array
+    trajectory: Trajectory = field(default_factory=Trajectory)
     model: Mapping[str, Array] = field(default_factory=dict)
     names: tuple[str, ...] = ()
     resumed_at: tuple[int, ...] = ()
-
-    @classmethod
-    def start(cls, weights: Array) -> Self:
-        """Before the first iterate."""
-        return cls(weights, np.empty(0), np.empty(0), np.empty(0))
 
     def resumed(self) -> Self:
         """The same, with a note that a training went on from here."""
@@ -66,8 +61,8 @@ class State:
 
     @property
     def iteration(self) -> int:
-        """The number of that iterate."""
-        return len(self.losses) - 1
+        """The number of that iterate, -1 before the first."""
+        return len(self.trajectory.losses) - 1
 
 
 class Unfinished:
@@ -99,9 +94,7 @@ class Unfinished:
 
         tensors = {
             "weights": state.weights,
-            "losses": state.losses,
-            "sharpness": state.sharpness,
-            "rates": state.rates,
+            **{name: np.array(getattr(state.trajectory, name), dtype=np.float64) for name in _NUMBERS},
             **{_MODEL + name: array for name, array in state.model.items()},
         }
         metadata = {
@@ -158,9 +151,7 @@ class Unfinished:
                 raise ValueError(f"checkpoint {name}, which an earlier one left, is damaged: {error}") from error
         return State(
             tensors["weights"],
-            tensors["losses"],
-            tensors["sharpness"],
-            tensors["rates"],
+            Trajectory(**{name: tensors[name].tolist() for name in _NUMBERS}),
             {name.removeprefix(_MODEL): array for name, array in tensors.items() if name.startswith(_MODEL)},
             names,
             tuple(json.loads(metadata["resumed_at"])),
