@@ -1,10 +1,14 @@
 """Fixtures shared by the tests."""
 
+import os
+
 import pytest
 import torch
 import yaml
 from hypothesis import settings
 from project import ROOT, copy_project
+
+os.environ["MPLBACKEND"] = "Agg"
 
 # The tensors of the tests are small: a second thread only makes the first wait, long where other work goes on beside.
 torch.set_num_threads(1)

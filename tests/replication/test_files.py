@@ -6,9 +6,10 @@ import os
 import platform
 import resource
 import shutil
+import stat
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -172,13 +173,18 @@ def test_what_another_process_is_writing_is_left_alone(tmp_path):
     assert temporary.exists()
 
 
-@pytest.fixture
+@contextmanager
 def full_disk():
-    """No file may grow beyond 1 kB: what the system says then is what a full disk says, but for its name."""
+    """No file may grow beyond 1 kB: what the system says then is what a full disk says, but for its name.
+
+    Not for longer than the writing takes: what the tests print may go to a file as well.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 WRITES = {
@@ -191,9 +197,20 @@ WRITES = {
 
 
 @pytest.mark.parametrize("name", WRITES)
-def test_a_full_disk_is_named_and_the_old_file_stays(tmp_path, full_disk, name):
+def test_files_have_the_permissions_of_new_ones(tmp_path, name):
+    before = os.umask(0o027)
+    try:
+        WRITES[name](tmp_path / name)
+    finally:
+        assert os.umask(before) == 0o027
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o640}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_a_full_disk_is_named_and_the_old_file_stays(tmp_path, name):
     (tmp_path / name).write_text("old")
-    with pytest.raises(UserError, match=rf"cannot write {tmp_path / name}: .*Nothing half-written was kept"):
+    message = rf"cannot write {tmp_path / name}: .*Nothing half-written was kept"
+    with pytest.raises(UserError, match=message), full_disk():
         WRITES[name](tmp_path / name)
     assert (tmp_path / name).read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == [name]

@@ -1,12 +1,10 @@
-"""What every adapter needs around its work: the package on the path, the job's log, errors without a traceback."""
+"""What every adapter needs around its work: the package on the path, the job's log, errors without a traceback.
 
-import signal
-
-# Ctrl-C ends a job at once, in the middle of an import or of long work in C as well: nothing half-written counts.
-if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as in the background of a script
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+A script imports this module first. In a job of Snakemake that is when the job begins; elsewhere it changes nothing.
+"""
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -16,11 +14,23 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, TextIO
 
-import psutil
+# Snakemake puts an object of this name into the script that it runs.
+IN_A_JOB = hasattr(getattr(sys.modules["__main__"], "snakemake", None), "rule")
 
-# In an environment of Snakemake's own making (conda) the packages are not installed.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
+
+def end_at_once_on_ctrl_c() -> None:
+    """In the middle of an import or of long work in C as well: nothing half-written counts."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as in the background of a script
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+if IN_A_JOB:  # what follows takes seconds to import
+    end_at_once_on_ctrl_c()
+    # In an environment of Snakemake's own making (conda) the packages are not installed.
+    sys.path[:0] = [str(Path(__file__).resolve().parents[2] / "src"), str(Path(__file__).resolve().parents[1])]
+    os.environ["MPLBACKEND"] = "Agg"
+
+import psutil
 
 import rerun_command
 from gfsharp.errors import UserError
@@ -113,8 +123,8 @@ def _is_snakemake(process: psutil.Process) -> bool:
     return any("snakemake" in word for word in process.cmdline())
 
 
-# Before the imports of the adapter, which take seconds.
-end_with_the_workflow()
+if IN_A_JOB:  # the adapter's imports take seconds too
+    end_with_the_workflow()
 
 
 def read_table(paths: Any) -> tuple[list[str], Any]:

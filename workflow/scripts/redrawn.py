@@ -2,8 +2,9 @@
 
 import os
 
-# For each script, one of several at work; before numpy is imported.
-os.environ.update({name: "1" for name in os.environ if name.endswith("_NUM_THREADS")})
+if "snakemake" in globals():
+    # For each script, one of several at work; before numpy is imported.
+    os.environ.update({name: "1" for name in os.environ if name.endswith("_NUM_THREADS")})
 
 import multiprocessing
 import runpy
@@ -103,6 +104,7 @@ def remove_log(rule):
 
 def run_script(name, rule):
     """Run a rule's script with what Snakemake would tell it of files and parameters."""
+    _job.end_at_once_on_ctrl_c()
     _job.end_with_the_workflow()
     given = {key: Named(**rule[key]) for key in ("input", "output", "params")}
     script = Path(__file__).with_name(rule["script"])

@@ -16,6 +16,7 @@ import math
 import os
 import platform
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,8 +52,10 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     with _writing(path):
         temporary = _temporary(path)
         try:
+            temporary.touch()
+            permissions = stat.S_IMODE(temporary.stat().st_mode)  # of a new file here, whatever the block makes of it
             yield temporary
-            temporary.chmod(0o666 & ~_umask())
+            temporary.chmod(permissions)
             with temporary.open("rb") as written:
                 os.fsync(written.fileno())
             temporary.replace(path)
@@ -354,9 +357,3 @@ def _json_ready(content: Any) -> Any:
     if isinstance(content, Path):
         return str(content)
     return content
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
