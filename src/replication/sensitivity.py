@@ -15,6 +15,7 @@ import pandas as pd
 
 from replication import claims, data, figure_registry, measures
 from replication.configuration import Config, Run
+from replication.markdown import markdown_table
 from replication.studies import regression as regression_runs
 from replication.studies.scalar import plane
 from replication.training import models, runs
@@ -137,15 +138,15 @@ def _below(of_study: pd.DataFrame, key: str, value: str) -> str:
 
 def summary(found: pd.DataFrame) -> Iterator[str]:
     """Yield a table of the studies: the claims that hold with every value, and with how many the others are lost."""
-    yield "| study | values tried | hold with every value | lost with some |"
-    yield "|---|---|---|---|"
+    rows = []
     for study, of_study in found.groupby("study", sort=False):
         tried = [(key, value) for key in of_study["key"].dropna().unique() for value in _values(of_study, key)]
         missing = [claim for key, value in tried for claim in lost(found, str(study), key, value)]
         holding = of_study.loc[of_study["key"].isna() & (of_study["verdict"] == "holds"), "quantity"]
         kept = ", ".join(f"`{claim}`" for claim in holding if claim not in missing)
         some = ", ".join(f"`{claim}` ({missing.count(claim)})" for claim in holding if claim in missing)
-        yield f"| {study} | {len(tried)} | {kept} | {some} |"
+        rows.append([study, len(tried), kept, some])
+    yield from markdown_table(["study", "values tried", "hold with every value", "lost with some"], rows)
 
 
 def _why(verdict: str) -> str:
@@ -194,21 +195,23 @@ def _study(found: pd.DataFrame, study: str, config: Config) -> Iterator[str]:
     yield ""
     yield from [*smaller, ""] if smaller else []
     of_runs = settings["table"] in figure_registry.FIGURES
-    yield f"| key | value | {'rise | at the start | at the end | ' if of_runs else ''}claims | lost |"
-    yield "|---" * (7 if of_runs else 4) + "|"
+    rows = []
     for (key, value), of_variant in found.fillna({"key": "", "value": ""}).groupby(["key", "value"], sort=False):
         numbers = of_variant.set_index("quantity")["measured"]
         shown = [_number(numbers[name]) for name in MEASURES] if of_runs else []
         judged = of_variant["verdict"].dropna()
         gone = lost(found, study, str(key), str(value)) if key else {}
-        cells = [
-            f"`{key}`" if key else "ours",
-            f"{value} (ours: {json.dumps(value_at(ours, str(key)))})" if key else "",
-            *shown,
-            f"{(judged == 'holds').sum()} of {len(judged)} hold",
-            ", ".join(f"`{name}`{_why(verdict)}" for name, verdict in gone.items()),
-        ]
-        yield "| " + " | ".join(cells) + " |"
+        rows.append(
+            [
+                f"`{key}`" if key else "ours",
+                f"{value} (ours: {json.dumps(value_at(ours, str(key)))})" if key else "",
+                *shown,
+                f"{(judged == 'holds').sum()} of {len(judged)} hold",
+                ", ".join(f"`{name}`{_why(verdict)}" for name, verdict in gone.items()),
+            ]
+        )
+    measures_shown = ["rise", "at the start", "at the end"] if of_runs else []
+    yield from markdown_table(["key", "value", *measures_shown, "claims", "lost"], rows)
 
 
 def _number(value: float) -> str:

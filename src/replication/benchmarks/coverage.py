@@ -23,7 +23,7 @@ from gfsharp.curvature import Loss
 from gfsharp.flow import gfs_sharpness, gradient_flow_solution, loss_and_gradient
 from gfsharp.flow.solution import FlowSolution
 from gfsharp.regression import SquaredRegression
-from replication.benchmarks.measuring import page
+from replication.benchmarks.measuring import page, result
 
 Floats = NDArray[np.float64]
 
@@ -416,10 +416,10 @@ def comparison(table: pd.DataFrame) -> list[dict[str, Any]]:
     median = float((some["error"] / some["distance"].clip(lower=1e-300)).median())
     cost = float((some["gradients"] / some["alone"].clip(lower=1)).median())
     return [
-        _row("values within their stated error, of 100", 100 * within, "", ">= 99"),
-        _row("... the stated error over the true one, median", median, "times", "<= 4"),
-        _row("... gradients with the errors over those of the flow alone, median", cost, "times", ""),
-        _row("cases that were judged", len(some), "", ""),
+        result("values within their stated error, of 100", 100 * within, "", ">= 99"),
+        result("... the stated error over the true one, median", median, "times", "<= 4"),
+        result("... gradients with the errors over those of the flow alone, median", cost, "times", ""),
+        result("cases that were judged", len(some), "", ""),
     ]
 
 
@@ -444,7 +444,3 @@ def markdown(table: pd.DataFrame, seed: int, machine: str) -> str:
         ),
     ]
     return "\n".join(lines) + "\n"
-
-
-def _row(what: str, measured: float, unit: str, wanted: str = "") -> dict[str, Any]:
-    return {"what": what, "measured": float(measured), "unit": unit, "wanted": wanted}

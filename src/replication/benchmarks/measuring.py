@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from replication.markdown import markdown_table
+
 
 def best_of(repeats: int, function: Callable[[], Any]) -> float:
     """Return the shortest wall time of several calls in seconds: what else the machine does only adds to it."""
@@ -26,6 +28,11 @@ def memory_bandwidth(megabytes: int = 512) -> float:
     return values.nbytes / best_of(5, values.sum)
 
 
+def result(what: str, measured: float, unit: str, wanted: str = "") -> dict[str, Any]:
+    """Return a row of :func:`page`."""
+    return {"what": what, "measured": float(measured), "unit": unit, "wanted": wanted}
+
+
 def page(title: str, machine: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the first lines of a page; rows have the keys ``what``, ``measured``, ``unit`` and ``wanted``."""
     return [
@@ -34,9 +41,10 @@ def page(title: str, machine: str, rows: Sequence[Mapping[str, Any]]) -> list[st
         "Written by `make benchmark`; each ratio is between times of one run on one machine.",
         f"Machine: {machine}.",
         "",
-        "| what | measured | wanted | met |",
-        "|---|---|---|---|",
-        *(f"| {row['what']} | {row['measured']:.3g} {row['unit']} | {row['wanted']} | {met(row)} |" for row in rows),
+        *markdown_table(
+            ["what", "measured", "wanted", "met"],
+            ([row["what"], f"{row['measured']:.3g} {row['unit']}", row["wanted"], met(row)] for row in rows),
+        ),
         "",
     ]
 

@@ -18,7 +18,7 @@ from gfsharp import networks
 from gfsharp.curvature import Loss, sharpness
 from gfsharp.flow import gradient_flow_solution, loss_and_gradient
 from replication import data
-from replication.benchmarks.measuring import best_of, page
+from replication.benchmarks.measuring import best_of, page, result
 from replication.training import architectures
 
 # Relative error of the GFS sharpness at which methods are compared.
@@ -227,9 +227,9 @@ def gradient_rate(images: int = 1000, pixels: int = 3072) -> list[dict[str, Any]
     product = best_of(20, partial(torch.mm, inputs, weights))
     rate = 2 * images * first / product
     return [
-        _row(f"a gradient of the paper's network, {images} images: share of the matrix product's rate, "
+        result(f"a gradient of the paper's network, {images} images: share of the matrix product's rate, "
              f"{rate / 1e9:.0f} GFLOP/s", operations / seconds / rate, ""),
-        _row("... the same in the span of the images: ratio of times", seconds / spanned, ""),
+        result("... the same in the span of the images: ratio of times", seconds / spanned, ""),
     ]  # fmt: skip
 
 
@@ -240,14 +240,14 @@ def comparison(table: pd.DataFrame) -> list[dict[str, Any]]:
         ours, paper_s = cheapest(runs, "rkc"), _paper_s(runs)
         gradients, seconds = (">= 15", ">= 10") if "batch norm" in str(name) else (">= 30", ">= 20")
         rows += [
-            _row(
+            result(
                 f"{name}: gradients, RK4 at 1/sharpness over ours",
                 paper_s["gradients"] / ours["gradients"],
                 "times",
                 gradients,
             ),
-            _row("... wall time", paper_s["seconds"] / ours["seconds"], "times", seconds),
-            _row(
+            result("... wall time", paper_s["seconds"] / ours["seconds"], "times", seconds),
+            result(
                 "... our gradients over the floor sqrt(sharpness x length / 2)",
                 ours["gradients"] / ours["floor"],
                 "",
@@ -320,7 +320,3 @@ def markdown(table: pd.DataFrame, rates: Sequence[Mapping[str, Any]], sizes: pd.
 
 def _error(value: float) -> str:
     return "given up" if math.isnan(value) else f"{value:.1g}"
-
-
-def _row(what: str, measured: float, unit: str, wanted: str = "") -> dict[str, Any]:
-    return {"what": what, "measured": float(measured), "unit": unit, "wanted": wanted}

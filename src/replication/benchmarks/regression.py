@@ -14,7 +14,7 @@ from gfsharp.descent import gradient_descent
 from gfsharp.regression import SquaredRegression, flattest_sharpness
 from gfsharp.regression.convex import minimise_potential
 from replication import data
-from replication.benchmarks.measuring import best_of, page
+from replication.benchmarks.measuring import best_of, page, result
 from replication.training.models import SquaredRegressionRun
 
 Floats = NDArray[np.float64]
@@ -44,18 +44,18 @@ def along_a_run(data_set: Mapping[str, Any], fraction: float, initial_scale: flo
     error = np.max(np.abs(model.sharpness_at_interpolator(followed.u_plus, followed.u_minus) / exact - 1))
     eigenvalue = best_of(3, partial(model.sharpness_at_interpolator, followed.u_plus, followed.u_minus)) / len(plus)
     rows = [
-        _row(f"Newton along a run, {len(plus)} iterates, {where}: solution and certificate, per iterate", ours, "s"),
-        _row("... the eigenvalue there, which comes to every solver's time, per iterate", eigenvalue, "s"),
-        _row("... largest difference of GFS sharpness from each iterate alone", error, "", "< 1e-8"),
-        _row("Newton in one batch, from a cold start each: ratio", cold / ours, ""),
-        _row("Newton, one call per iterate: ratio", alone / ours, ""),
+        result(f"Newton along a run, {len(plus)} iterates, {where}: solution and certificate, per iterate", ours, "s"),
+        result("... the eigenvalue there, which comes to every solver's time, per iterate", eigenvalue, "s"),
+        result("... largest difference of GFS sharpness from each iterate alone", error, "", "< 1e-8"),
+        result("Newton in one batch, from a cold start each: ratio", cold / ours, ""),
+        result("Newton, one call per iterate: ratio", alone / ours, ""),
     ]
     for name, solve in _general_solvers(model).items():
         seconds = best_of(2, partial(_solve_all, solve, starts)) / _FEW
         values = np.array([_sharpness(model, *solve(*start)) for start in starts])
         worst = np.max(np.abs(values / exact[chosen] - 1))
         rows.append(
-            _row(
+            result(
                 f"{name}: solution, ratio per iterate (GFS sharpness off by up to {worst:.0e})",
                 seconds / ours,
                 "",
@@ -131,7 +131,3 @@ def _solve_all(solve: Solve, starts: Sequence[tuple[Floats, Floats]]) -> None:
 
 def _sharpness(model: SquaredRegression, plus: Floats, minus: Floats) -> float:
     return float(model.sharpness_at_interpolator(plus, minus))
-
-
-def _row(what: str, measured: float, unit: str, wanted: str = "") -> dict[str, Any]:
-    return {"what": what, "measured": float(measured), "unit": unit, "wanted": wanted}

@@ -14,6 +14,7 @@ from scipy.optimize import brentq
 from gfsharp.scalar import gfs_sharpness
 from gfsharp.scalar.columns import Floats
 from replication.benchmarks.measuring import best_of, memory_bandwidth, page
+from replication.markdown import markdown_table
 from replication.studies.scalar import plane
 
 _BISECTIONS = 200
@@ -142,18 +143,18 @@ def scaling(depths: Sequence[int], counts: Sequence[int], largest: int = 80_000_
 
 def markdown(rows: Sequence[Mapping[str, Any]], scaled: pd.DataFrame, machine: str) -> str:
     """Return the measurements as a page."""
+    counts = sorted(scaled["points"].unique())
+    cells = []
+    for depth, group in scaled.groupby("depth"):
+        times = group.set_index("points")["seconds_per_point"] * 1e9
+        reading = group["reading_seconds_per_point"].iloc[0] * 1e9
+        shown = [f"{times[count]:.0f}" if count in times.index else "" for count in counts]
+        cells.append([depth, *shown, f"{reading:.1f}"])
     lines = [
         *page("scalar networks", machine, rows),
         "Nanoseconds per point of the GFS sharpness, by depth and number of points (picture: `scalar.png`; sizes "
         "beyond 80 million weights are left out); the last column is what reading the weights from memory once takes.",
         "",
+        *markdown_table(["depth", *(f"{count:,}" for count in counts), "reading"], cells),
     ]
-    counts = sorted(scaled["points"].unique())
-    lines.append("| depth | " + " | ".join(f"{count:,}" for count in counts) + " | reading |")
-    lines.append("|---" * (len(counts) + 2) + "|")
-    for depth, group in scaled.groupby("depth"):
-        times = group.set_index("points")["seconds_per_point"] * 1e9
-        cells = [f"{times[count]:.0f}" if count in times.index else "" for count in counts]
-        cells.append(f"{group['reading_seconds_per_point'].iloc[0] * 1e9:.1f}")
-        lines.append(f"| {depth} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"

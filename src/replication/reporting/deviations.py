@@ -23,6 +23,7 @@ from replication import claims, sensitivity, value_sources, yaml_files
 from replication.claims import Claim
 from replication.configuration import figure_experiments
 from replication.figure_registry import OF_EXPERIMENTS
+from replication.markdown import markdown_table
 from replication.storage import files
 from replication.studies.scalar import theorems
 from replication.value_sources import Annotation
@@ -214,7 +215,7 @@ def page() -> str:
         "",
         "At the default scale, so that every figure comes out on a laptop without a download.",
         "",
-        *_table(
+        *markdown_table(
             ("key", "our value", "what it takes the place of"), (_row(a) for a in default if a.replaces_the_paper_s)
         ),
         "",
@@ -244,14 +245,14 @@ def _open(default: list[Annotation], found: pd.DataFrame | None) -> Iterator[str
         for annotation in default
         if annotation.mark == "open"
     ]
-    yield from _table(("key", "our value", "why", "with other values"), rows)
+    yield from markdown_table(("key", "our value", "why", "with other values"), rows)
 
 
 def _not_values() -> Iterator[str]:
     yield "## What is no value of the configuration"
     yield ""
     rows = [(d.subject, d.paper, d.here, ", ".join(f"[{Path(p).name}](../{p})" for p in d.places)) for d in DEVIATIONS]
-    yield from _table(("what", "the paper", "here", "where"), rows)
+    yield from markdown_table(("what", "the paper", "here", "where"), rows)
 
 
 def _changed(default: list[Annotation], paper: list[Annotation]) -> Iterator[str]:
@@ -268,7 +269,7 @@ def _changed(default: list[Annotation], paper: list[Annotation]) -> Iterator[str
         if there != annotation.value and annotation.key.partition(".")[0] not in _HOW_IT_IS_RUN:
             shown = "" if there is None else _shown(there)
             rows.append((f"`{annotation.key}`", shown, _shown(annotation.value), annotation.mark, annotation.comment))
-    yield from _table(("key", "default", "there", "mark", "why"), rows)
+    yield from markdown_table(("key", "default", "there", "mark", "why"), rows)
 
 
 def _counterparts(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -298,7 +299,7 @@ def _statements() -> Iterator[str]:
     yield "[properties.py](../src/replication/studies/scalar/properties.py))."
     yield ""
     ours = [s for s in theorems.STATEMENTS if s.origin.kind != "stated"]
-    yield from _table(("statement", "as it is examined"), [(f"`{s.id}`", s.text) for s in ours])
+    yield from markdown_table(("statement", "as it is examined"), [(f"`{s.id}`", s.text) for s in ours])
 
 
 def _tolerances() -> Iterator[str]:
@@ -314,7 +315,7 @@ def _tolerances() -> Iterator[str]:
             numbers = (f"{claim.relation} {claim.bound:.4g}", f"{claim.tolerance:.4g}")
             where = f"[{place.name}](../{place.relative_to(ROOT)})"
             rows.append((f"`{claim.id}`", said, *numbers, claim.origin.kind, claim.reason, where))
-    yield from _table(("claim", "statement", "expected", "tolerance", "kind", "reason", "where"), rows)
+    yield from markdown_table(("claim", "statement", "expected", "tolerance", "kind", "reason", "where"), rows)
 
 
 def _claims() -> Iterator[tuple[Path, Claim]]:
@@ -331,13 +332,6 @@ def _row(annotation: Annotation) -> tuple[str, str, str]:
 
 def _shown(value: Any) -> str:
     return f"`{json.dumps(value)}`" if isinstance(value, list | dict | bool) else f"{value}"
-
-
-def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
-    yield f"| {' | '.join(header)} |"
-    yield "|---" * len(header) + "|"
-    for row in rows:
-        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
 
 
 def main(arguments: list[str]) -> None:

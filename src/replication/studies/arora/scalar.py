@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize.elementwise import find_root
 
 from gfsharp import scalar
 from gfsharp.descent import Descent
@@ -91,29 +92,23 @@ def depth_two(descent: Descent, first: float, times: ArrayLike) -> Floats:
     >>> depth_two("sqrt", 2.0, [0.0, 100.0]).round(9).tolist()
     [[2.0, 0.5], [1.0, 1.0]]
     """
-    from scipy.optimize import brentq
-
     tau = np.asarray(times, dtype=np.float64)
     u = 2 * np.log(first)
     if descent == "sqrt":
         found = np.arcsinh(np.sinh(u) * np.exp(-tau / 2))
     elif descent == "normalised":
         # In log u: the equation is monotone there, and where u is small it is log u = const - tau/2.
-        values = [0.0] * len(tau)
-        if u:
-            kept = _kept(np.log(abs(u)))
-            low = [np.log(abs(u)) - 10 - t for t in tau]
-            values = [
-                brentq(lambda v, t=t: _kept(v) - kept + t / 2, lowest, np.log(abs(u)), xtol=1e-14, rtol=1e-14)
-                for t, lowest in zip(tau, low, strict=True)
-            ]
-            values = [np.sign(u) * np.exp(v) for v in values]
-        found = np.array(values)
+        if not u:
+            return np.ones((len(tau), 2))
+        last = np.log(abs(u))
+        interval = (last - 10 - tau, np.full(len(tau), last))
+        ends = find_root(lambda v, t: _kept(v) - _kept(last) + t / 2, interval, args=(tau,))
+        found = np.sign(u) * np.exp(ends.x)
     else:
         raise ValueError(f"there is no limiting flow of {descent!r} descent, only of 'normalised' and 'sqrt'")
     return np.exp(np.stack([found / 2, -found / 2], axis=-1))
 
 
-def _kept(v: float) -> float:
+def _kept(v: Floats) -> Floats:
     u = np.exp(v)
-    return float(np.log(np.tanh(u / 2)) + np.cosh(u))
+    return np.asarray(np.log(np.tanh(u / 2)) + np.cosh(u))
