@@ -12,8 +12,8 @@ TABLES ?= results/tables
 CLAIMS ?= results/claims.json
 SPEED := scalar_speed regression_speed network_speed coverage
 
-.PHONY: figures report claims agreement reference-figures reference-collect resume install test test-faults test-cluster \
-	lint benchmark archive redraw deviations schema environment clean
+.PHONY: figures report claims agreement reference-figures reference-collect resume install test test-fast test-faults \
+	test-cluster lint benchmark archive redraw deviations schema environment clean
 .DEFAULT_GOAL := figures
 
 figures: install
@@ -62,6 +62,10 @@ install: .venv/installed
 # One file a worker: the small pipeline run of tests/workflow/test_workflow.py is made once, and first, for it takes longest.
 test: install
 	.venv/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
+# The science and the replication without what takes long: a minute and a half on two cores.
+test-fast: install
+	.venv/bin/python -m pytest -n auto --dist worksteal -m "not slow" --durations=5 tests/gfsharp tests/replication src
 
 # Processes killed at random, full disks, damaged files: some minutes. What needs root says so where there is none.
 test-faults: install

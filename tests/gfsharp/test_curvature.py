@@ -26,6 +26,7 @@ def small_network():
     return networks.flat_loss(module, inputs, targets)
 
 
+@pytest.mark.slow
 def test_largest_algebraic_not_largest_in_magnitude():
     estimate = curvature.sharpness(quadratic([-100.0, -3.0, 1.0, 2.5]), torch.ones(4, dtype=torch.float64))
     assert estimate.value == pytest.approx(2.5, rel=1e-10)
@@ -284,6 +285,7 @@ def test_one_product_more_than_the_krylov_space_takes(small_network):
     assert curvature.sharpness(loss, w, tolerance=1e-6).products == space.products + 1
 
 
+@pytest.mark.slow
 def test_a_product_reads_back_once():
     """Each reading waits for all that a GPU has been given to do."""
     spectrum = torch.linspace(0, 1, 1000)

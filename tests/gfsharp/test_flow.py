@@ -69,6 +69,7 @@ def test_losses_that_are_passed():
     np.testing.assert_allclose([float(w) ** 2 for w in solution.passed], [1.0, 1e-2, 1e-3], rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["rk4", "rkc"])
 def test_stiff_flow_is_stable(method):
     scales = torch.tensor([1.0, 1e3], dtype=torch.float64)
@@ -297,6 +298,7 @@ def test_a_start_of_loss_zero_has_a_sharpness():
     assert found.stopping_error == pytest.approx(0, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_a_tolerance_near_the_smallest_number_there_is():
     start = torch.ones(2, dtype=torch.float64)
     solution = flow.gradient_flow_solution(lambda w: w.square().sum(), start, loss_tolerance=1e-305)

@@ -186,6 +186,7 @@ def test_with_two_samples_next_to_each_other_the_error_covers_what_is_to_come(se
     assert abs(found.value - exact) <= found.error < 5 * abs(found.value - exact)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [9, 18, 36, 40])
 def test_a_plateau_of_a_network_is_no_end_of_the_flow(seed):
     """The loss would not fall by its size in 1e9 steps of 1/sharpness, and yet it does not rest.

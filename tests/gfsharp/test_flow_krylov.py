@@ -178,6 +178,7 @@ def trained_network():
     return loss, start
 
 
+@pytest.mark.slow
 def test_linear_steps_lead_to_the_same_place_for_less(trained_network):
     loss, start = trained_network
     with_them, without = (
@@ -200,6 +201,7 @@ def test_linear_steps_lead_to_the_same_place_for_less(trained_network):
     assert curvature.sharpness(loss, with_them.parameters).value == pytest.approx(phi, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_losses_are_passed_within_linear_steps(trained_network):
     loss, start = trained_network
     levels = [3e-3, 1e-3, 1e-4, 3e-5]
@@ -211,6 +213,7 @@ def test_losses_are_passed_within_linear_steps(trained_network):
         assert float((one - other).norm()) < 0.3 * 1e-3 * float(other.norm())
 
 
+@pytest.mark.slow
 def test_the_budget_holds_for_products_too(trained_network):
     loss, start = trained_network
     whole = flow.gradient_flow_solution(loss, start, estimate_error=False)
@@ -222,6 +225,7 @@ def test_the_budget_holds_for_products_too(trained_network):
     assert flow.gradient_flow_solution(loss, start, estimate_error=False, max_gradients=budget).converged
 
 
+@pytest.mark.slow
 def test_a_product_that_is_not_finite_leaves_the_other_steps(trained_network, monkeypatch):
     loss, start = trained_network
     assert flow.gradient_flow_solution(loss, start, estimate_error=False).hessian_vector_products > 0
@@ -248,6 +252,7 @@ def stiff_and_slow(w):
     return 0.5e4 * w[0] ** 2 + 0.5 * w[1] ** 2
 
 
+@pytest.mark.slow
 def test_the_correction_brings_a_linear_step_nearer_on_all_its_way(trained_network):
     loss, start = trained_network
     start = flow.gradient_flow_solution(loss, start, loss_tolerance=1e-4, estimate_error=False).parameters

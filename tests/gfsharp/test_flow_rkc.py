@@ -159,6 +159,7 @@ def small_network():
     return networks.flat_loss(module, inputs, targets)
 
 
+@pytest.mark.slow
 def test_both_methods_and_solve_ivp_agree_on_a_network(small_network):
     loss, start = small_network
     values = {}
@@ -177,6 +178,7 @@ def test_both_methods_and_solve_ivp_agree_on_a_network(small_network):
     assert values["rkc"].solution.gradient_evaluations < values["rk4"].solution.gradient_evaluations
 
 
+@pytest.mark.slow
 def test_the_stopping_error_covers_what_is_to_come(small_network):
     loss, start = small_network
     early = flow.gfs_sharpness(loss, start, loss_tolerance=1e-3, tolerance=1e-5)

@@ -74,6 +74,7 @@ print(problem.gfs_sharpness([1.0, 1.0], [1.0, 1.0]))
     assert float(found.stdout) > 0
 
 
+@pytest.mark.slow
 def test_flows_need_torch_besides(wheel):
     code = """
 import pkgutil, gfsharp

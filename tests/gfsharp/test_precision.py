@@ -418,6 +418,7 @@ def on_a_gpu(x):
     return convolutional.pool_by_maximum(x) if min(x.shape[-2:]) > 1 else x
 
 
+@pytest.mark.slow
 def test_the_switches_need_no_compiler():
     code = (
         "import sys; from gfsharp import precision\nwith precision.exact(): pass\nprint('torch._dynamo' in sys.modules)"

@@ -254,6 +254,7 @@ def test_bad_arguments_are_refused(model):
         model.gfs_sharpness(np.ones(14), np.ones(14), solver="bisection")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("samples", "dimension", "mean"), [(6, 14, 1.0), (20, 60, 0.0), (15, 16, 0.5), (8, 8, 1.0)])
 def test_flattest_interpolator_by_two_methods(samples, dimension, mean):
     generator = np.random.default_rng(samples)

@@ -54,6 +54,7 @@ def margin_by_dense_search(w, eta):
     return min(room, np.log(GFS_SHARPNESS_BOUND / eta / scalar.gfs_sharpness(w)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [2, 3, 4, 7])
 def test_decision_and_margin_against_a_dense_search(depth):
     w, eta = sample(depth, depth, 12)

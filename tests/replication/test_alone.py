@@ -165,6 +165,7 @@ class Ticking:
 # Where the packages are missing.
 
 
+@pytest.mark.slow
 def test_where_packages_are_missing_the_numbers_are_those_of_the_rules(done, table_of_rules):
     folder, out = done
     same_rows(folder / f"tables/{FC}.parquet", table_of_rules)
@@ -207,6 +208,7 @@ def test_records_say_what_the_runs_are_and_cost(done):
     assert json.loads((folder / "alone.json").read_text())["runs"][0]["run"] == "seed0-lr0.1"
 
 
+@pytest.mark.slow
 def test_what_needs_a_package_that_is_missing_says_so(here, tmp_path):
     started = process(here, tmp_path / "out", experiments=["regression"])
     out, err = told(started)
@@ -234,6 +236,7 @@ def wait_for(path, started):
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_process_that_is_ended_leaves_what_it_finished_and_goes_on(here, tmp_path, alone, done, number):
     output = tmp_path / "out"
@@ -305,6 +308,7 @@ def partial(here, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_table_without_its_later_points_is_a_table(partial, done, table_of_rules, capsys):
     table = files.read_table(partial / f"flows/tables/{FC}.parquet")
     of_run = files.read_provenance(partial / f"flows/tables/{FC}.parquet")["of_runs"]["seed0-lr0.1"]
@@ -320,6 +324,7 @@ def test_a_table_without_its_later_points_is_a_table(partial, done, table_of_rul
     pd.testing.assert_frame_equal(table[known], table_of_rules[known.to_numpy()], check_exact=True)
 
 
+@pytest.mark.slow
 def test_a_table_of_a_training_that_waits_is_the_beginning_of_the_whole(partial, table_of_rules):
     table = files.read_table(partial / f"training/tables/{FC}.parquet")
     record = files.read_provenance(partial / f"training/tables/{FC}.parquet")["of_runs"]["seed0-lr0.1"]
@@ -332,6 +337,7 @@ def test_a_table_of_a_training_that_waits_is_the_beginning_of_the_whole(partial,
     pd.testing.assert_frame_equal(table[columns], expected, check_exact=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left", ["flows", "training"])
 def test_what_was_left_is_finished_to_the_same_rows(partial, alone, table_of_rules, tmp_path, left):
     shutil.copytree(partial / left, tmp_path / "out")
@@ -371,6 +377,7 @@ def test_no_flow_is_begun_that_is_expected_to_outlast_the_time(alone, monkeypatc
     assert files.read_table(tmp_path / f"out/tables/{FC}.parquet")["status"].iloc[-1] == "converged"
 
 
+@pytest.mark.slow
 def test_tables_that_a_killed_process_did_not_come_to_write_are_written(alone, tmp_path):
     assert alone() == 0
     table, of_run = tmp_path / f"out/tables/{FC}.parquet", tmp_path / "out" / RUN / "run.parquet"
@@ -390,6 +397,7 @@ def test_tables_that_a_killed_process_did_not_come_to_write_are_written(alone, t
 # Settings that changed, other images.
 
 
+@pytest.mark.slow
 def test_flows_with_other_settings_are_followed_anew_without_training(alone, tmp_path, done):
     assert alone() == 0
     trajectory = tmp_path / "out" / RUN / "trajectory.parquet"
@@ -401,6 +409,7 @@ def test_flows_with_other_settings_are_followed_anew_without_training(alone, tmp
         assert (old["gfs_sharpness"].dropna() != new["gfs_sharpness"].dropna()).any()
 
 
+@pytest.mark.slow
 def test_other_training_settings_or_images_are_refused(alone, here, tmp_path):
     assert alone() == 0
     with pytest.raises(UserError, match="of other settings than the configuration's"):
@@ -500,6 +509,7 @@ def test_an_archive_is_whole_or_not_there(tmp_path, monkeypatch):
     assert {path.name for path in tmp_path.iterdir()} == {"results", "file", "packed.tar.gz"}
 
 
+@pytest.mark.slow
 def test_snakemake_takes_the_folder_for_its_own_and_finishes_what_is_missing(fresh, here, alone):
     folder, overlays = fresh.folder, ["--configfile", str(TINY), str(here / "npz.yaml")]
     assert alone(output=folder / "results") == 0
@@ -517,6 +527,7 @@ def test_snakemake_takes_the_folder_for_its_own_and_finishes_what_is_missing(fre
 # The agreement of devices.
 
 
+@pytest.mark.slow
 def test_a_device_is_held_against_the_processor(alone, tmp_path, capsys, here):
     assert alone("--agreement") == 0
     rows = json.loads((tmp_path / "out/alone.json").read_text())["agreement"]
@@ -542,6 +553,7 @@ def test_a_device_is_held_against_the_processor(alone, tmp_path, capsys, here):
     assert f"gfs_sharpness from {last}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_device_that_is_wrong_is_seen(alone, here, tmp_path, monkeypatch):
     """The null control: a gradient with ten bits, as TF32 has."""
     assert alone() == 0

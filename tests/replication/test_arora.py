@@ -246,6 +246,7 @@ def test_a_flow_that_blows_up_says_so():
         integrate(lambda x: x**2, [1.0], [2.0])
 
 
+@pytest.mark.slow
 def test_a_flow_that_comes_to_a_double_eigenvalue_is_refused():
     """Where the two largest eigenvalues meet the field jumps."""
     settings = {"data": {**DATA, "samples": 2, "dimension": 6, "seed": 4}, "initial_scales": [0.4]}

@@ -119,6 +119,7 @@ def test_the_worst_run_counts():
     assert verdicts(both)["network-gfs-monotone"] == "fails"
 
 
+@pytest.mark.slow
 def test_a_rise_within_the_errors_is_none_and_large_errors_say_nothing():
     rising = run_table(13.0 * (1 + 1e-3) ** np.arange(20))
     assert verdicts(rising)["network-gfs-monotone"] == "fails"
@@ -132,6 +133,7 @@ def test_a_rise_within_the_errors_is_none_and_large_errors_say_nothing():
     assert verdicts(rising.assign(gfs_error=np.nan))["network-gfs-monotone"] == "not attempted"
 
 
+@pytest.mark.slow
 def test_every_network_of_a_figure_counts():
     bad = good_run().assign(experiment="vgg", gfs_sharpness=lambda t: t["gfs_sharpness"].to_numpy()[::-1])
     both = pd.concat([good_run(), bad], ignore_index=True)

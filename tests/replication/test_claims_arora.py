@@ -46,6 +46,7 @@ def test_claims_are_of_the_paper_and_its_figures():
     assert set(arora.CLAIMS) <= set(claims.CLAIMS)
 
 
+@pytest.mark.slow
 def test_small_runs_fulfil_the_claims():
     found = verdicts(honest())
     # Over so short a range of step sizes the interval of an order may be too wide to tell.
@@ -120,6 +121,7 @@ FLOWS = {
 ERRORS = {"arora-error-normalised", "arora-error-sqrt"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.__name__)
 def test_another_flow_is_not_followed(flow):
     found = verdicts(replaced(coarse(honest()), flow))

@@ -376,6 +376,7 @@ def examined():
     return pd.DataFrame([vars(theorems.examine(statement, 2, 60, 0)) for statement in theorems.STATEMENTS])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STATEMENTS)
 def test_a_statement_fails_on_points_that_break_an_assumption(name, examined):
     found = claims.evaluate(claims.CLAIMS, {"theorems": (["t.parquet"], examined)}, "test")

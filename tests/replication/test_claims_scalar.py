@@ -24,6 +24,7 @@ def examined():
     )
 
 
+@pytest.mark.slow
 def test_tables_as_the_paper_describes_them_fulfil_all(examined):
     found = verdicts(
         plane=plane(),

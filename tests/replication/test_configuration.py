@@ -183,6 +183,7 @@ SAME = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("path", "value", "written"), SAME)
 def test_a_number_is_the_same_setting_however_it_is_written(config, path, value, written):
     def result(value):

@@ -118,6 +118,7 @@ def test_what_the_page_links_to_is_there():
     assert [link for link in linked if not (deviations.PAGE.parent / link).exists()] == []
 
 
+@pytest.mark.slow
 def test_a_change_of_the_configuration_makes_the_page_another(tmp_path, monkeypatch):
     before = deviations.page()
     for name in FILES:

@@ -61,6 +61,7 @@ def test_unfinished_flows_are_shown(run):
     assert "flow unfinished" in labels(axes[0])
 
 
+@pytest.mark.slow
 def test_saved_text_is_text_and_bytes_repeat(run, tmp_path):
     def draw(name):
         paths = [tmp_path / f"{name}.{suffix}" for suffix in ("pdf", "png", "svg")]

@@ -20,6 +20,7 @@ def network_of(widths):
     return cases.gaussian_network(widths, 7, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("widths", WIDTHS, ids=cases.name)
 def test_derivatives_are_those_of_automatic_differentiation(widths):
     network = network_of(widths)

@@ -24,6 +24,7 @@ def test_the_gradients_of_many_networks_are_those_of_each(network):
     np.testing.assert_allclose(found, network.gradient(w), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_runs_end_as_they_do_one_at_a_time():
     network = cases.diagonal_network((2, 2, 2), VALUES)
     starts = convergence.gaussian_starts(network, 30, 1.5, 0)
@@ -133,6 +134,7 @@ def test_the_closed_form_at_width_one_is_that_of_the_flow(value, moment):
     assert np.isnan(gfs.closed_form(cases.diagonal_network((2, 2), VALUES), np.ones(4)))
 
 
+@pytest.mark.slow
 def test_at_width_one_it_is_that_of_the_scalar_network():
     network = cases.diagonal_network((1, 1, 1, 1), VALUES)
     w, eta = gfs.start(network, 0, **NEAR)
@@ -154,6 +156,7 @@ def test_it_can_rise_where_layers_are_wider():
     assert rise == pytest.approx(0.0124, abs=5e-4)
 
 
+@pytest.mark.slow
 def test_a_run_has_its_columns_and_ends():
     table = gfs.table(**SETTINGS)
     assert table["status"].tolist() == ["running"] * (len(table) - 1) + ["converged"]

@@ -94,6 +94,7 @@ def test_regression_run(tmp_path):
     assert gfs["gfs_sharpness"][0] == pytest.approx(float(expected))
 
 
+@pytest.mark.slow
 def test_network_run_and_join(tmp_path, network):
     table, written = train(tmp_path, network, 0.1)
     assert len(written) == 7
@@ -105,6 +106,7 @@ def test_network_run_and_join(tmp_path, network):
     assert joined["gradient_evaluations"].sum() == gfs["gradient_evaluations"].sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.1, 1e6])
 def test_a_run_without_files_has_the_same_numbers(tmp_path, network, scalar_model, rate):
     scalar_model.checkpoints_per_file = 3

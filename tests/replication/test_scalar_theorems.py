@@ -16,6 +16,7 @@ BY_ID = {statement.id: statement for statement in theorems.STATEMENTS}
 LEAST_FAILING_DEPTH = 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("statement", theorems.STATEMENTS, ids=list(BY_ID))
 @settings(max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1), depth=st.integers(2, 16))
@@ -53,6 +54,7 @@ def test_a_broken_routine_is_noticed(monkeypatch):
     assert theorems.examine(BY_ID["theorem-3.2-monotone"], 2, 500, seed=0).violations > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "broken"),
     [

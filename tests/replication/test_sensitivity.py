@@ -91,6 +91,7 @@ def test_the_plane_s_step_size_can_be_tried_alone(config):
     configuration.check(config)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("table", "changes"),
     [

@@ -100,6 +100,7 @@ def test_it_is_the_same_in_each_process(folder):
     assert found == {digest(folder)}
 
 
+@pytest.mark.slow
 def test_a_training_does_not_call_what_it_is_said_not_to_call(tmp_path):
     """So that an edit of an integrator trains nothing again."""
     code = """

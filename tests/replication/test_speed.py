@@ -28,6 +28,7 @@ def test_the_other_ways_lead_to_the_same_numbers():
     assert float(scalar.exact(w[0])) == pytest.approx(gfs_sharpness(w[0]), rel=1e-14)
 
 
+@pytest.mark.slow
 def test_the_scalar_page_has_every_measurement():
     rows = scalar.figure_3(PLANE, points=5)
     page = scalar.markdown(rows, scalar.scaling([2, 4], [100, 1000], largest=3000), "a machine")
@@ -36,6 +37,7 @@ def test_the_scalar_page_has_every_measurement():
     assert page.count("\n| 4 | ") == 1
 
 
+@pytest.mark.slow
 def test_the_regression_page_has_every_measurement():
     rows = regression.along_a_run(DATA, fraction=0.9, initial_scale=0.1)
     by_name = {row["what"].split(":")[0]: row["measured"] for row in rows}
@@ -45,6 +47,7 @@ def test_the_regression_page_has_every_measurement():
     assert "| 5 | 10 | " in page
 
 
+@pytest.mark.slow
 def test_the_network_page_has_every_measurement():
     size = {
         "architecture": "fully_connected",
