@@ -12,7 +12,10 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeAlias
+
+# What Snakemake tells a script: inputs, outputs, parameters ... of its rule, by their names there.
+Snakemake: TypeAlias = Any
 
 # Snakemake puts an object of this name into the script that it runs.
 IN_A_JOB = hasattr(getattr(sys.modules["__main__"], "snakemake", None), "rule")
@@ -40,7 +43,7 @@ SECONDS_BETWEEN_LOOKS = 1
 SHELLS = {"bash", "dash", "sh", "zsh"}
 
 
-def run(main: Callable[[Any], None], snakemake: Any) -> None:
+def run(main: Callable[[Snakemake], None], snakemake: Snakemake) -> None:
     """Call ``main(snakemake)`` with all output in the job's log; a user's mistake ends it with its message alone."""
     provenance.name_job(snakemake.rule, snakemake.log[0])
     with _log(snakemake.log[0]) as log, redirect_stdout(log), redirect_stderr(log):
@@ -136,13 +139,13 @@ def read_table(paths: Any) -> tuple[list[str], Any]:
     return list(paths), pd.concat([files.read_table(path) for path in paths], ignore_index=True)
 
 
-def run_table(make: Callable[..., Any], section: str, columns: Any, snakemake: Any) -> None:
+def run_table(make: Callable[..., Any], section: str, columns: Any, snakemake: Snakemake) -> None:
     """Write the table, of these columns, that ``make`` makes of a section of the configuration, by its keys.
 
     The section's settings are the rule's first parameter.
     """
 
-    def main(snakemake: Any) -> None:
+    def main(snakemake: Snakemake) -> None:
         settings = snakemake.params[0]
         record = provenance.recorder(settings, section=section)
         files.write_table(snakemake.output.table, make(**settings), record(), columns=columns)

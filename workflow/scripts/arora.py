@@ -5,7 +5,7 @@ from replication.storage import files, provenance
 from replication.studies.arora import phases
 
 
-def main(snakemake):
+def main(snakemake: _job.Snakemake) -> None:
     settings = snakemake.params.runs
     problem = snakemake.wildcards.problem
     record = provenance.recorder(settings, section=f"arora.{problem}")

@@ -5,7 +5,7 @@ from replication import claims
 from replication.storage import files
 
 
-def main(snakemake):
+def main(snakemake: _job.Snakemake) -> None:
     tables = {name: _job.read_table(paths) for name, paths in snakemake.input.items()}
     results = claims.evaluate(claims.CLAIMS, tables, snakemake.params.scale)
     files.write_json(snakemake.output.json, results)

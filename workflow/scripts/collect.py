@@ -4,7 +4,7 @@ import _job
 from replication import stages
 
 
-def main(snakemake):
+def main(snakemake: _job.Snakemake) -> None:
     stages.collect(list(snakemake.input.runs), snakemake.output.table)
 
 

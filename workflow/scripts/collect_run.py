@@ -4,7 +4,7 @@ import _job
 from replication import stages
 
 
-def main(snakemake):
+def main(snakemake: _job.Snakemake) -> None:
     trajectory, gfs = snakemake.input.trajectory, list(snakemake.input.gfs)
     stages.collect_run(trajectory, gfs, snakemake.params.run, snakemake.params.labels, snakemake.output.table)
 

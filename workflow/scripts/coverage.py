@@ -10,7 +10,7 @@ from replication.storage import files, provenance
 SEED = 3
 
 
-def main(snakemake):
+def main(snakemake: _job.Snakemake) -> None:
     torch.set_num_threads(1)
     record = provenance.recorder({"seed": SEED})
     table = coverage.measure(SEED)

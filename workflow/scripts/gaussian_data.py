@@ -4,7 +4,7 @@ import _job
 from replication import stages
 
 
-def main(snakemake):
+def main(snakemake: _job.Snakemake) -> None:
     seed, section = int(snakemake.wildcards.seed), f"data.{snakemake.wildcards.dataset}"
     stages.gaussian_data(snakemake.params.data, seed, snakemake.output.tensors, section=section)
 

@@ -6,7 +6,7 @@ import _job
 from replication import stages
 
 
-def main(snakemake):
+def main(snakemake: _job.Snakemake) -> None:
     checkpoints = list(snakemake.input.checkpoints)
     folder, data = Path(checkpoints[0]).parent, snakemake.input.data or None
     section = f"experiments.{snakemake.wildcards.experiment}"

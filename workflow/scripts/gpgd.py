@@ -10,7 +10,7 @@ from replication.studies.scalar import bifurcation
 NO_CHECKPOINTS = {"iteration": np.empty(0, dtype=np.int64), "weights": np.empty((0, 2))}
 
 
-def main(snakemake):
+def main(snakemake: _job.Snakemake) -> None:
     settings, eta = snakemake.params.gpgd, snakemake.params.learning_rate
     labels = snakemake.params.labels
     inputs = files.checksums([snakemake.input.trajectory, *snakemake.input.checkpoints])

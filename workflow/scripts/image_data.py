@@ -4,7 +4,7 @@ import _job
 from replication import stages
 
 
-def main(snakemake):
+def main(snakemake: _job.Snakemake) -> None:
     params, section = snakemake.params, f"data.{snakemake.wildcards.dataset}"
     stages.image_data(params.data, snakemake.output.tensors, params.downloads, section=section)
 

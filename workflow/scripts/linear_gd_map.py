@@ -5,7 +5,7 @@ from replication.storage import files, provenance
 from replication.studies.linear import gd_map
 
 
-def main(snakemake):
+def main(snakemake: _job.Snakemake) -> None:
     settings = snakemake.params.gd_map
     record = provenance.recorder(settings, section="linear.gd_map")
     of_map = {key: value for key, value in settings.items() if key != "preimages"}

@@ -2,6 +2,7 @@
 
 import matplotlib as mpl
 import pandas as pd
+from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 import _job
@@ -27,7 +28,7 @@ IMAGES = [25, 50, 100, 200]
 WIDTHS = [50, 200, 400]
 
 
-def main(snakemake):
+def main(snakemake: _job.Snakemake) -> None:
     record = provenance.recorder({name: {**case} for name, case in CASES.items()})
     table = pd.concat(
         [
@@ -46,7 +47,7 @@ def main(snakemake):
     files.write_table(snakemake.output.table, table, {**record(), "measured": networks.comparison(table) + rates})
 
 
-def draw(table):
+def draw(table: pd.DataFrame) -> Figure:
     names = table["case"].unique()
     figure, axes = style.subplots(2, 4, size=(2.4 * style.COLUMN_WIDTH, 4.2), sharey=True)
     methods = dict(zip(table["method"].unique(), mpl.colormaps["tab10"].colors, strict=False))

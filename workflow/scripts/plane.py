@@ -8,7 +8,7 @@ from replication.storage import files, provenance
 from replication.studies.scalar import plane
 
 
-def main(snakemake):
+def main(snakemake: _job.Snakemake) -> None:
     settings = snakemake.params.plane
     record = provenance.recorder(settings, section="scalar.plane")
     starts = math.prod(settings["points"])

@@ -10,9 +10,11 @@ import multiprocessing
 import runpy
 import shutil
 import sys
+from collections.abc import ItemsView, Iterable, Mapping
 from multiprocessing import connection
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, TypeAlias
 
 import matplotlib.backends.backend_pdf
 import matplotlib.backends.backend_svg  # noqa: F401 - these two and the next are for the scripts
@@ -23,7 +25,10 @@ from replication import claims  # noqa: F401
 from replication.figures import bifurcation, descents, drawing, networks, planes  # noqa: F401
 
 # Each process begins as a copy of this one, imports included. Elsewhere libraries may not bear that.
-PROCESSES = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+PROCESSES: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+
+# Its input, output, params and log, as common.smk lists them.
+Rule: TypeAlias = Mapping[str, Any]
 
 # Beside the place of each file, where it is kept until all are made.
 STAGED = ".redrawn"
@@ -32,11 +37,11 @@ STAGED = ".redrawn"
 class Named(SimpleNamespace):
     """Files or parameters by name, as Snakemake gives them to a script."""
 
-    def items(self):
+    def items(self) -> ItemsView[str, Any]:
         return vars(self).items()
 
 
-def main(snakemake):
+def main(snakemake: _job.Snakemake) -> None:
     rules = snakemake.params.rules
     places = [Path(path) for rule in rules.values() for path in rule["output"].values()]
     for rule in rules.values():
@@ -55,24 +60,26 @@ def main(snakemake):
         clear(places)
 
 
-def in_waiting(place):
+def in_waiting(place: Path) -> Path:
     """Where a file is until all are made."""
     return place.parent / STAGED / place.name
 
 
-def staged(rule):
+def staged(rule: Rule) -> Rule:
     """The rule with its outputs there."""
     return {**rule, "output": {key: str(in_waiting(Path(path))) for key, path in rule["output"].items()}}
 
 
-def clear(places):
+def clear(places: Iterable[Path]) -> None:
     for folder in {place.parent / STAGED for place in places}:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def run_all(rules, at_once):
+def run_all(rules: Mapping[str, Rule], at_once: int) -> dict[str, int]:
     """Run the rules' scripts, ``at_once`` of them at a time; return how each ended."""
-    waiting, running, ended = sorted(rules, key=lambda name: size(rules[name])), {}, {}
+    waiting = sorted(rules, key=lambda name: size(rules[name]))
+    running: dict[Any, Any] = {}
+    ended: dict[str, int] = {}
     while waiting or running:
         while waiting and len(running) < at_once:
             # The most to read first, so that no long one is left for the end.
@@ -87,13 +94,13 @@ def run_all(rules, at_once):
     return ended
 
 
-def size(rule):
+def size(rule: Rule) -> int:
     """How many bytes are read for it."""
     paths = (path for paths in rule["input"].values() for path in ([paths] if isinstance(paths, str) else paths))
     return sum(Path(path).stat().st_size for path in paths)
 
 
-def remove_log(rule):
+def remove_log(rule: Rule) -> None:
     """Take away what an earlier run said."""
     (log,) = rule["log"]
     try:
@@ -102,7 +109,7 @@ def remove_log(rule):
         raise UserError(_job.unwritable_log(log, error)) from error
 
 
-def run_script(name, rule):
+def run_script(name: str, rule: Rule) -> None:
     """Run a rule's script with what Snakemake would tell it of files and parameters."""
     _job.end_at_once_on_ctrl_c()
     _job.end_with_the_workflow()
@@ -111,7 +118,7 @@ def run_script(name, rule):
     runpy.run_path(str(script), {"snakemake": SimpleNamespace(**given, rule=name, log=rule["log"])})
 
 
-def said(code, rule):
+def said(code: int, rule: Rule) -> str:
     """What a script that failed has to say: its log."""
     (log,) = rule["log"]
     if code < 0:

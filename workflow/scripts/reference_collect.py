@@ -10,7 +10,7 @@ from replication.storage import files, provenance
 NOT_KEPT = {"regression/runs": ["loss"]}
 
 
-def main(snakemake):
+def main(snakemake: _job.Snakemake) -> None:
     for source, target in zip(snakemake.input.tables, snakemake.output.tables, strict=True):
         dropped = [name for folder, names in NOT_KEPT.items() if folder in source for name in names]
         table = files.read_table(source).drop(columns=dropped)

@@ -6,7 +6,7 @@ from replication.storage import files, provenance
 from replication.studies import regression
 
 
-def main(snakemake):
+def main(snakemake: _job.Snakemake) -> None:
     import pandas as pd
 
     settings = snakemake.params.runs

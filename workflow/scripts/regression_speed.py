@@ -9,7 +9,7 @@ SAMPLES = [20, 50, 100, 200, 500, 1000]
 FACTORS = [2, 10]
 
 
-def main(snakemake):
+def main(snakemake: _job.Snakemake) -> None:
     data_set = data.gaussian_arguments(snakemake.params.data)
     record = provenance.recorder(data_set)
     rows = regression.along_a_run(data_set, fraction=0.9, initial_scale=0.1)

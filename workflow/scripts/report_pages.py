@@ -14,7 +14,7 @@ from replication.reporting import deviations, report
 from replication.storage import files
 
 
-def main(snakemake):
+def main(snakemake: _job.Snakemake) -> None:
     results = json.loads(Path(snakemake.input.claims).read_text(encoding="utf-8"))
     marked = value_sources.by_key(*snakemake.params.files)
     sections = []

@@ -1,12 +1,15 @@
 """Rule resources: what memory, time and disk the jobs of each rule took, and each figure with all that is behind it."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 import _job
 from replication import figure_registry
+from replication.markdown import markdown_table
 from replication.storage import files, provenance
 
 # Columns of Snakemake's benchmarks, and what they are called here. Memory and processor time are sampled there, every
@@ -15,7 +18,7 @@ MEASURED = {"max_rss": "memory_mb", "cpu_time": "processor_s", "s": "seconds"}
 RECORDED = {"peak_memory_mb": "memory_mb", "processor_time_s": "processor_s"}
 
 
-def main(snakemake):
+def main(snakemake: _job.Snakemake) -> None:
     scale, folders = snakemake.params.scale, snakemake.params.folders
     record = provenance.recorder({"scale": scale})
     records = made_here(folders["results"])
@@ -55,7 +58,7 @@ def size(*paths):
     return sum(Path(path).stat().st_size for path in paths) / 1e6
 
 
-def benchmarks(folder):
+def benchmarks(folder: Path) -> pd.DataFrame:
     """Return what Snakemake measured of each job, a row each."""
     tables = []
     for path in sorted(folder.rglob("*.tsv")):
@@ -80,7 +83,7 @@ def recorded(records, logs):
     return table.astype(dict.fromkeys(took, float)).groupby("job").agg({"disk_mb": "sum", **took})
 
 
-def with_records(jobs, recorded):
+def with_records(jobs: pd.DataFrame, recorded: pd.DataFrame) -> pd.DataFrame:
     """Return the jobs with what their records say, where that is more than was sampled, or nothing was."""
     jobs = jobs.assign(disk_mb=jobs["job"].map(recorded["disk_mb"]).fillna(0))
     for name in RECORDED.values():
@@ -99,22 +102,23 @@ TAKEN = {
 }
 
 
-def by_rule(jobs):
+def by_rule(jobs: pd.DataFrame) -> pd.DataFrame:
     """Return the most that any job of a rule took, and the time and disk of all."""
     return jobs.groupby("rule").agg(**TAKEN).reset_index()
 
 
-def by_figure(jobs, needed):
+def by_figure(jobs: pd.DataFrame, needed: Mapping[str, set[str | None]]) -> pd.DataFrame:
     """Return the same of the jobs that each figure needs; what figures share counts for each of them."""
     shown = [jobs[jobs["job"].isin(names)].assign(figure=figure) for figure, names in needed.items()]
     return pd.concat(shown).groupby("figure").agg(**TAKEN).reset_index()
 
 
-def markdown(of_rules, of_figures, scale, machine, nameless=0):
-    header = [
-        "jobs | most memory (MB) | most processor time (s) | longest (s) | together (s) | disk (MB) |",
-        "|---|---|---|---|---|---|---|",
-    ]
+def markdown(
+    of_rules: pd.DataFrame, of_figures: pd.DataFrame, scale: str, machine: str, nameless: int = 0
+) -> str:
+    took = ["jobs", "most memory (MB)", "most processor time (s)", "longest (s)", "together (s)", "disk (MB)"]
+    together = ["all", of_rules["jobs"].sum(), "", "", "", f"{of_rules['total_s'].sum():.0f}"]
+    rows = [_row(row.rule, row) for row in of_rules.itertuples()]
     lines = [
         "# Resources: what the jobs took",
         "",
@@ -129,24 +133,18 @@ def markdown(of_rules, of_figures, scale, machine, nameless=0):
             else []
         ),
         "",
-        f"| rule | {header[0]}",
-        header[1],
-        *(_row(row.rule, row) for row in of_rules.itertuples()),
-        f"| all | {of_rules['jobs'].sum()} | | | | {of_rules['total_s'].sum():.0f} | {of_rules['disk_mb'].sum():.1f} |",
+        *markdown_table(["rule", *took], [*rows, [*together, f"{of_rules['disk_mb'].sum():.1f}"]]),
         "",
         "A figure with all that it is made from, from the data on; what several need counts for each of them.",
         "",
-        f"| figure | {header[0]}",
-        header[1],
-        *(_row(row.figure, row) for row in of_figures.itertuples()),
+        *markdown_table(["figure", *took], (_row(row.figure, row) for row in of_figures.itertuples())),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _row(name, row):
+def _row(name: object, row: Any) -> list[object]:
     sampled = ["" if pd.isna(value) else f"{value:.0f}" for value in (row.most_memory_mb, row.most_processor_s)]
-    times = f"{row.longest_s:.0f} | {row.total_s:.0f}"
-    return f"| {name} | {row.jobs} | {' | '.join(sampled)} | {times} | {row.disk_mb:.1f} |"
+    return [name, row.jobs, *sampled, f"{row.longest_s:.0f}", f"{row.total_s:.0f}", f"{row.disk_mb:.1f}"]
 
 
 if "snakemake" in globals():

@@ -1,6 +1,8 @@
 """Rule scalar_speed: how fast the GFS sharpness of scalar networks and figure 3 are."""
 
 import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
 
 import _job
 from replication.benchmarks import scalar
@@ -11,7 +13,7 @@ DEPTHS = [2, 4, 8, 16, 32, 64]
 COUNTS = [100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000]
 
 
-def main(snakemake):
+def main(snakemake: _job.Snakemake) -> None:
     record = provenance.recorder(snakemake.params.plane, section="scalar.plane")
     rows = scalar.against_others() + scalar.figure_3(snakemake.params.plane, threads=min(2, snakemake.threads))
     scaled = scalar.scaling(DEPTHS, COUNTS)
@@ -23,7 +25,7 @@ def main(snakemake):
     files.write_table(snakemake.output.table, scaled, {**record(), "measured": rows})
 
 
-def draw(scaled):
+def draw(scaled: pd.DataFrame) -> Figure:
     figure, axes = style.subplots(size=(style.COLUMN_WIDTH, 2.6))
     colours = mpl.colormaps["viridis"]
     for i, (depth, group) in enumerate(scaled.groupby("depth")):

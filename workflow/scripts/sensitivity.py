@@ -6,7 +6,7 @@ from replication import sensitivity
 from replication.storage import files, provenance
 
 
-def main(snakemake):
+def main(snakemake: _job.Snakemake) -> None:
     import pandas as pd
 
     parameters = {"scale": snakemake.params.scale, "sensitivity": snakemake.params.studies}

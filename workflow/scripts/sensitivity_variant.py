@@ -6,7 +6,7 @@ from replication.storage import files, provenance
 from replication.variants import Variant
 
 
-def main(snakemake):
+def main(snakemake: _job.Snakemake) -> None:
     params = snakemake.params
     # The number is of the file's name, not of what is in it.
     variant = Variant(snakemake.wildcards.study, params.key, value=params.value)

@@ -9,12 +9,13 @@ from replication.storage import files, provenance
 from replication.studies.scalar.stable_set import POINTS, PRODUCTS, stable_set
 
 
-def main(snakemake):
+def main(snakemake: _job.Snakemake) -> None:
     import pandas as pd
 
     settings = snakemake.params.stable_set
     record = provenance.recorder(settings, section="scalar.stable_set")
-    products = np.linspace(*settings["products"], settings["points"])
+    low, high = settings["products"]
+    products = np.linspace(low, high, settings["points"])
     # At zero the gradient vanishes or has no top component; at one every stable minimum belongs to the set.
     products = products[(np.abs(products) > 1e-9) & (np.abs(products - 1) > 1e-9)]
     eta = settings["learning_rate"]

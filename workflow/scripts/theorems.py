@@ -8,7 +8,7 @@ from replication.storage import files, provenance
 from replication.studies.scalar import sampling, theorems
 
 
-def main(snakemake):
+def main(snakemake: _job.Snakemake) -> None:
     import pandas as pd
 
     depth, points, seed = int(snakemake.wildcards.depth), snakemake.params.points, snakemake.params.seed

@@ -4,7 +4,7 @@ import _job
 from replication import stages
 
 
-def main(snakemake):
+def main(snakemake: _job.Snakemake) -> None:
     section = f"experiments.{snakemake.wildcards.experiment}"
     data, device = snakemake.input.data or None, snakemake.resources.device
     job = stages.Job.prepare(snakemake.params.run, data, device, section=section)
