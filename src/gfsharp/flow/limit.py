@@ -75,6 +75,7 @@ def has_infimum_at_infinity(loss: Callable[[Tensor], Tensor], weights: Tensor) -
 
     Sums, means and the like are looked through. Labels are not seen: soft ones give cross-entropy a minimum.
 
+    >>> import torch
     >>> w = torch.ones(2)
     >>> has_infimum_at_infinity(lambda w: torch.nn.functional.softplus(-w).mean(), w)
     True
