@@ -31,6 +31,7 @@ def standardised(table):
     return ((table - table.mean()) / table.std(ddof=0)).to_numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_sharpness_of_a_table(data, capsys, kind):
     table, folder = data
@@ -44,6 +45,7 @@ def test_sharpness_of_a_table(data, capsys, kind):
     assert f"a learning rate above {2 / expected.value:.3g}" in said
 
 
+@pytest.mark.slow
 def test_follow_writes_a_table_and_a_plot(data, capsys):
     table, folder = data
     table[["a", "b", "kind"]].to_csv(folder / "my.csv", index=False)

@@ -151,6 +151,7 @@ def along(spectrum):
     return lambda w: 0.5 * (spectrum * w * w).sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("top", [1.02, 7.5, 1.0001])
 def test_float32_with_three_million_weights(top):
     """Sums of as many float32 numbers in float32 are off by 1e-3."""

@@ -164,6 +164,7 @@ def test_layers_of_a_module_with_shared_and_frozen_weights():
     assert len(w) == 40
 
 
+@pytest.mark.slow
 def test_the_trace_lies_within_three_standard_errors(small):
     loss, w, matrix = small
     outside = 0
@@ -175,6 +176,7 @@ def test_the_trace_lies_within_three_standard_errors(small):
     assert abs(many.trace - np.trace(matrix)) < 4 * many.trace_error < 0.2 * np.trace(matrix)
 
 
+@pytest.mark.slow
 def test_the_density_is_that_of_the_eigenvalues(small):
     loss, w, matrix = small
     eigenvalues = np.linalg.eigvalsh(matrix)

@@ -66,6 +66,7 @@ class WithUnused(nn.Module):
         return self.network(x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1e2, 1e5])
 def test_large_weights_that_do_not_move_change_nothing(size):
     generator = torch.Generator().manual_seed(3)
@@ -159,6 +160,7 @@ def test_a_flat_valley_below_the_tolerance_is_seen(power, absolute, growth, top,
     assert abs(found.value - top) <= found.error < 2 * abs(found.value - top)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seed", "apart", "labels"),
     [

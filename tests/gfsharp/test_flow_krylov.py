@@ -342,6 +342,7 @@ def test_a_loss_without_second_derivatives_takes_no_linear_steps():
     assert float(found.parameters[1]) == pytest.approx(math.sqrt(2e-5), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_at_kinks_no_linear_steps_are_taken():
     pixels, classes, _ = data.images("digits", 50)
     inputs, targets = torch.from_numpy(pixels), torch.from_numpy(classes)

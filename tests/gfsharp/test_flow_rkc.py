@@ -84,6 +84,7 @@ def test_second_order_on_a_nonlinear_flow(stages):
     assert np.polyfit(np.log(lengths), np.log(errors), 1)[0] == pytest.approx(3, abs=0.3)
 
 
+@pytest.mark.slow
 def test_the_error_falls_with_the_tolerance():
     """Of second order, with a bound on the local error: like its power 2/3."""
 

@@ -32,6 +32,7 @@ def followed():
     return found
 
 
+@pytest.mark.slow
 def test_points_are_those_of_plain_gradient_descent(followed):
     module, inputs, targets = problem()
     for run in followed.runs:
@@ -73,12 +74,14 @@ def test_several_rates_in_one_plot_on_given_axes(followed):
     assert mpl.get_backend() == backend
 
 
+@pytest.mark.slow
 def test_one_rate_is_drawn_as_in_the_paper():
     found = follow(*problem(), learning_rates=0.4, every=50, max_iterations=50, progress=False)
     labels = found.plot().get_legend_handles_labels()[1]
     assert labels == ["sharpness", r"GFS sharpness $\phi$", r"$2/\eta$ ($\eta = 0.4$)"]
 
 
+@pytest.mark.slow
 def test_it_reaches_the_edge_of_stability_and_the_gfs_sharpness_falls():
     """The docs' example: 2/eta lies below the GFS sharpness of the start, and the run ends at 2/eta."""
     torch.manual_seed(0)
@@ -104,6 +107,7 @@ def test_where_there_is_no_solution_no_number_is_drawn():
     assert "(2 of 2: no limit)" in found.plot().get_legend_handles_labels()[1][1]
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_says_so():
     (run,) = follow(*problem(), learning_rates=[1e6], every=1, max_iterations=50, progress=False).runs
     assert run.status == "diverged"
@@ -140,6 +144,7 @@ def test_what_cannot_be_meant_is_refused(given, message):
         follow(*problem(), **given)
 
 
+@pytest.mark.slow
 def test_threads_fit_the_work_and_are_put_back():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -157,6 +162,7 @@ def test_threads_fit_the_work_and_are_put_back():
         torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 def test_it_can_be_imported_and_used_where_pandas_matplotlib_and_tqdm_are_not():
     code = (
         "import sys\n"

@@ -349,6 +349,7 @@ HARD_CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HARD_CASES)
 def test_three_solvers_agree_on_hard_cases(name):
     model, plus, minus = hard_case(name)

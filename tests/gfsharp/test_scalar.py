@@ -56,6 +56,7 @@ def test_hessian_is_diagonal_at_product_one_half():
     np.testing.assert_allclose(hessian, np.diag(np.diag(hessian)), atol=1e-15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", DEPTHS)
 @pytest.mark.parametrize("spread", [0.3, 3.0, 20.0])
 def test_gfs_sharpness_against_high_precision(depth, spread):

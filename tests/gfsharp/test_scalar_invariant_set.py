@@ -127,6 +127,7 @@ def test_batches_of_any_shape_and_step_sizes_that_broadcast():
     assert scalar.in_invariant_set([1.1, 0.9], 0.5).shape == ()
 
 
+@pytest.mark.slow
 @given(seeds, st.integers(2, 16))
 def test_decision_agrees_with_the_margin(seed, depth):
     w, eta = sample(seed, depth, 20)

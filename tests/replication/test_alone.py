@@ -261,6 +261,7 @@ def test_a_process_that_is_ended_leaves_what_it_finished_and_goes_on(here, tmp_p
 ENDLESS = {"method": "rk4", "loss_tolerance": 1e-25, "max_gradients": 10**9}
 
 
+@pytest.mark.slow
 def test_a_flow_is_left_when_the_time_is_up(alone, monkeypatch, tmp_path):
     ticking = Ticking(monkeypatch)
     began = ticking.now
@@ -278,6 +279,7 @@ def test_a_flow_is_left_when_the_time_is_up(alone, monkeypatch, tmp_path):
     assert table["status"].iloc[-1] == "converged"
 
 
+@pytest.mark.slow
 def test_three_seconds_by_the_clock_on_the_wall(alone, tmp_path):
     """Beside other work little is done in them; they end all the same, and what is left is whole."""
     began = time.monotonic()
@@ -478,6 +480,7 @@ def test_the_archive_is_small_and_goes_on_elsewhere(done, here, alone, tmp_path)
     same_rows(output / f"tables/{FC}.parquet", files.read_table(done[0] / f"tables/{FC}.parquet"))
 
 
+@pytest.mark.slow
 def test_an_archive_is_there_on_the_way_too(alone, monkeypatch, tmp_path):
     """A machine may be taken away in the middle of a flow."""
 

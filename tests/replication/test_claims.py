@@ -382,6 +382,7 @@ def test_a_network_that_would_not_have_shown_a_rise_is_named():
 # The edge of stability.
 
 
+@pytest.mark.slow
 def test_one_rise_in_many_steps_is_no_oscillation():
     table = good_run().assign(loss=np.geomspace(1, 1e-9, 100))
     table.loc[50, "loss"] = 1.0

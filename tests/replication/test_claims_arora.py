@@ -130,6 +130,7 @@ def test_another_flow_is_not_followed(flow):
         assert found[claim] == "fails", claim
 
 
+@pytest.mark.slow
 def test_the_flow_put_in_anew_is_that_of_the_table():
     """The control of the controls."""
     again = replaced(
@@ -147,6 +148,7 @@ def plain():
     return pd.concat(tables, ignore_index=True)
 
 
+@pytest.mark.slow
 def test_plain_descent_does_not_enter_phase_two():
     # At 0.02, where 2/eta is above the sharpness of all of its minima, it comes to rest.
     table = plain()[plain()["learning_rate"] == 0.02]
@@ -214,6 +216,7 @@ def test_each_claim_has_a_control():
     assert controlled == CLAIMS
 
 
+@pytest.mark.slow
 def test_without_runs_nothing_is_judged():
     for table in (honest().iloc[:0], honest().assign(phase=1, turn=-1)):
         assert set(verdicts(table).values()) == {"not attempted"}

@@ -40,6 +40,7 @@ def test_where_the_rank_is_deficient_there_is_no_manifold():
     assert verdicts("linear_minimisers", table.assign(full_rank=True))["linear-minima-manifold"][0] == "fails"
 
 
+@pytest.mark.slow
 def test_wide_networks_have_stable_minima_anywhere():
     settings = {
         "networks": [[2, 2, 2, 2], [1, 2, 2, 1]],

@@ -197,6 +197,7 @@ def test_a_number_is_the_same_setting_however_it_is_written(config, path, value,
         assert result(other) == result(value)
 
 
+@pytest.mark.slow
 def test_a_list_that_two_keys_share_has_the_type_of_each(config):
     shared = [1, 2]
     config["experiments"]["fc-hardtanh-digits"] |= {"seeds": shared, "learning_rates": shared}
@@ -228,6 +229,7 @@ def test_what_an_integrator_does_not_take_is_no_part_of_what_a_flow_depends_on(c
     assert (configuration.runs(config, "fc-hardtanh-digits") != before) == matters
 
 
+@pytest.mark.slow
 def test_what_is_so_anyway_may_be_said(config):
     before = configuration.runs(config, "fc-hardtanh-digits")
     config["experiments"]["fc-hardtanh-digits"]["descent"] = "plain"
@@ -322,6 +324,7 @@ def module(folder, source):
     return name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "source",
     [
@@ -392,6 +395,7 @@ def test_several_problems_come_in_one_message(config):
     assert "scale" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["config.yaml", "config/paper.yaml", "tests/tiny.yaml"])
 def test_shipped_configurations_are_valid(config, name):
     def merge(base, overlay):
@@ -435,6 +439,7 @@ def test_regression_has_data_per_seed_and_scalar_none(config):
     assert configuration.runs(config, "scalar-depth4")[0].data is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["results", "out/results", "/scratch/me/results", "r"])
 def test_paths_that_are_fine(config, path):
     config["directories"]["results"] = path
@@ -456,6 +461,7 @@ def test_training_does_not_depend_on_the_flow(config):
     assert "flow" not in run.training_parameters
 
 
+@pytest.mark.slow
 def test_a_check_without_snakemake_names_file_and_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     check.main(["config/paper.yaml", "config/reference.yaml"])

@@ -98,6 +98,7 @@ def test_what_is_open_says_why(name):
     ] == []
 
 
+@pytest.mark.slow
 def test_the_page_is_current():
     assert deviations.PAGE.read_text(encoding="utf-8") == deviations.page(), "make deviations"
 

@@ -98,6 +98,7 @@ def beside_maps(experiment, eta, ending):
     return table
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["at its start", "later"])
 @pytest.mark.parametrize("experiments", [1, 2, 3])
 def test_what_figure_10_says_of_runs_that_diverged_is_within_its_panels(ending, experiments):

@@ -106,6 +106,7 @@ def test_the_gradient_flow_keeps_the_balances():
         assert np.abs(after - before).max() < 1e-9  # of order h^2; the gradient is of order 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("widths", [(3, 4, 2), (3, 1, 3), (3, 2, 4, 3)], ids=cases.name)
 def test_the_best_product_is_the_best_that_is_found(widths):
     network = network_of(widths)

@@ -110,6 +110,7 @@ def gfs_by_scipy(network, w):
     return float(network.sharpness(flow.y[:, -1]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("widths", [(2, 2, 2), (2, 2, 2, 2), (2, 3, 3, 2)], ids=cases.name)
 def test_the_gfs_sharpness_is_that_of_another_integrator(widths):
     network = cases.diagonal_network(widths, VALUES)

@@ -79,6 +79,7 @@ def test_gradients_of_eigenvalues_are_those_of_differences(widths):
 BOUNDED = [(1, 1, 1), (1, 1, 1, 1), (2, 2, 2), (2, 4, 2), (2, 2, 2, 2), (3, 1, 1, 3), (2, 2, 2, 3)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("widths", BOUNDED, ids=cases.name)
 def test_stable_minima_stay_within_the_bound(widths):
     network = cases.diagonal_network(widths, VALUES)

@@ -1,5 +1,6 @@
 """What the report says beside the figures."""
 
+import pytest
 from docutils.core import publish_parts
 from project import ROOT
 
@@ -48,6 +49,7 @@ def of_figure(config, number, *overlays):
     return deviations.of_figure(config, f"figure{number:02}", value_sources.by_key(ROOT / "config.yaml", *overlays))
 
 
+@pytest.mark.slow
 def test_deviations_of_a_figure(config):
     config["experiments"]["fc-tanh-digits"]["stop"]["loss"] = 0.5
     found = of_figure(config, 12)

@@ -81,6 +81,7 @@ def interrupt(folder, make, stop_at, **settings):
         train(folder, model, **settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "per_file"), [(network, 1), (scalar_network, 3)])
 @pytest.mark.parametrize("stops", [(0,), (1,), (6,), (37,), (59, 3), (20, 20, 15)])
 def test_the_same_numbers_as_without_interruption(tmp_path, make, per_file, stops):
@@ -135,6 +136,7 @@ def replace_in(path, before, after):
     path.write_bytes(path.read_bytes().replace(before, after))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "says"),
     [

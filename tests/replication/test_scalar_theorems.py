@@ -26,6 +26,7 @@ def test_holds(statement, seed, depth):
     assert (sample.margin >= -statement.tolerance).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("statement", theorems.STATEMENTS, ids=list(BY_ID))
 def test_fails_where_an_assumption_is_dropped(statement):
     examined = theorems.examine(statement, LEAST_FAILING_DEPTH, 2000, seed=0)

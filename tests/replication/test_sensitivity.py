@@ -116,6 +116,7 @@ def test_a_variant_is_measured_as_the_workflow_does(table, changes):
     assert np.isfinite(numbers).all()
 
 
+@pytest.mark.slow
 def test_a_variant_s_numbers_are_of_its_value(config):
     config["experiments"]["scalar-depth4"]["stop"]["loss"] = 1e-4
     alternatives = {"experiments.scalar-depth4.learning_rates": [[0.16], [5.0]]}

@@ -85,6 +85,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TABLES)
 def test_every_model_s_run_table_has_the_types_of_the_schema(folder, name):
     found = pyarrow.parquet.read_schema(folder / f"{name}.parquet")
