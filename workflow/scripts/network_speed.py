@@ -50,7 +50,7 @@ def main(snakemake: _job.Snakemake) -> None:
 def draw(table: pd.DataFrame) -> Figure:
     names = table["case"].unique()
     figure, axes = style.subplots(2, 4, size=(2.4 * style.COLUMN_WIDTH, 4.2), sharey=True)
-    methods = dict(zip(table["method"].unique(), mpl.colormaps["tab10"].colors, strict=False))
+    methods = {name: mpl.colormaps["tab10"](i) for i, name in enumerate(table["method"].unique())}
     for panel, name in zip(axes.flat, names, strict=True):
         case = table[table["case"] == name]
         for method, runs in case.groupby("method", sort=False):

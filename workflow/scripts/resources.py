@@ -1,6 +1,6 @@
 """Rule resources: what memory, time and disk the jobs of each rule took, and each figure with all that is behind it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from replication.storage import files, provenance
 # half second at first and then every 30 s, so that a peak between is missed: the records have the kernel's.
 MEASURED = {"max_rss": "memory_mb", "cpu_time": "processor_s", "s": "seconds"}
 RECORDED = {"peak_memory_mb": "memory_mb", "processor_time_s": "processor_s"}
+
+
+Records = dict[str, Mapping[str, Any]]
 
 
 def main(snakemake: _job.Snakemake) -> None:
@@ -35,25 +38,25 @@ def main(snakemake: _job.Snakemake) -> None:
     files.write_table(snakemake.output.table, of_rules, {**record(), "figures": of_figures.to_dict("records")})
 
 
-def made_here(results):
+def made_here(results: str) -> Records:
     """Return the records of all tables and tensor files that jobs left in the folder of results, by path."""
     found = {str(path): files.read_provenance(path) for path in Path(results).rglob("*.*") if files.has_record(path)}
     return {path: record for path, record in found.items() if "collected_from_sha256" not in record}
 
 
-def job_of(record, logs):
+def job_of(record: Mapping[str, Any], logs: str) -> str | None:
     """Return the job that left a record, by its log and so by its benchmark; None of records of earlier versions."""
     job = record.get("job")
     return str(Path(job["log"]).relative_to(logs).with_suffix("")) if job else None
 
 
-def behind(figure, results, logs, **_):
+def behind(figure: str, results: str, logs: str, **_: Any) -> set[str | None]:
     """Return all jobs that a figure needs, its own among them."""
     records = files.records_behind(f"{results}/figures/{figure}.parquet")
     return {job_of(record, logs) for record in records.values()}
 
 
-def size(*paths):
+def size(*paths: str | Path) -> float:
     """Return the size of files in megabytes."""
     return sum(Path(path).stat().st_size for path in paths) / 1e6
 
@@ -71,7 +74,7 @@ def benchmarks(folder: Path) -> pd.DataFrame:
     return jobs
 
 
-def recorded(records, logs):
+def recorded(records: Records, logs: str) -> pd.DataFrame:
     """Return what the records say that each job took, of several the most, and the size of what they are of."""
     rows = [
         {"job": job_of(record, logs), "disk_mb": size(path, files.sidecar(path))}
@@ -113,9 +116,7 @@ def by_figure(jobs: pd.DataFrame, needed: Mapping[str, set[str | None]]) -> pd.D
     return pd.concat(shown).groupby("figure").agg(**TAKEN).reset_index()
 
 
-def markdown(
-    of_rules: pd.DataFrame, of_figures: pd.DataFrame, scale: str, machine: str, nameless: int = 0
-) -> str:
+def markdown(of_rules: pd.DataFrame, of_figures: pd.DataFrame, scale: str, machine: str, nameless: int = 0) -> str:
     took = ["jobs", "most memory (MB)", "most processor time (s)", "longest (s)", "together (s)", "disk (MB)"]
     together = ["all", of_rules["jobs"].sum(), "", "", "", f"{of_rules['total_s'].sum():.0f}"]
     rows = [_row(row.rule, row) for row in of_rules.itertuples()]
