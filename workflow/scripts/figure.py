@@ -5,7 +5,7 @@ from replication.figures import drawing, style
 from replication.storage import files, provenance
 
 
-def main(snakemake):
+def main(snakemake: _job.Snakemake) -> None:
     inputs = dict(snakemake.input.items())
     listed = [path for paths in inputs.values() for path in ([paths] if isinstance(paths, str) else paths)]
     shows = snakemake.params.shows

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -81,8 +81,11 @@ def has_infimum_at_infinity(loss: Callable[[Tensor], Tensor], weights: Tensor) -
     True
     >>> has_infimum_at_infinity(lambda w: torch.nn.functional.softplus(-w).square().mean(), w)
     False
+    >>> has_infimum_at_infinity(lambda w: (w[0].exp() * w[1] ** 2 + w[1] ** 8).sum(), w)
+    False
     """
-    left, seen = [loss(weights.detach().requires_grad_(True)).grad_fn], set()
+    left: list[Any] = [loss(weights.detach().requires_grad_(True)).grad_fn]
+    seen: set[Any] = set()
     while left:
         node = left.pop()
         if node is None or node in seen:
@@ -91,6 +94,8 @@ def has_infimum_at_infinity(loss: Callable[[Tensor], Tensor], weights: Tensor) -
         name = type(node).__name__.split("Backward")[0]
         if name.startswith(_AT_INFINITY):
             return True
-        if name in _LINEAR:
-            left += [following for following, _ in node.next_functions]
+        operands = [following for following, _ in node.next_functions if following is not None]
+        # A product is linear where one factor is a constant.
+        if name in _LINEAR and (name not in ("Mul", "Div", "Dot", "Mv") or len(operands) == 1):
+            left += operands
     return False
