@@ -44,10 +44,10 @@ napoleon_attr_annotations = False
 # References within the project have to lead somewhere. Those to other packages cannot: their pages are not at hand.
 nitpicky = True
 nitpick_ignore_regex = [
-    (r"py:.*", r"(collections|matplotlib|np|numpy|pandas|pathlib|pd|torch|tqdm)\..*"),
-    (r"py:.*", "|".join([*autodoc_type_aliases, "NDArray", "Path", "tqdm", "TypeAliasForwardRef", "V"])),
-    (r"py:.*", r"(dict|tuple)\[.*"),  # the first half of one that names an alias
-    (r"py:.*", r"gfsharp\.descent\.(V|Status|Descent)"),
+    (r"py:.*", r"(collections|matplotlib|np|numpy|pandas|pathlib|pd|scipy|torch|tqdm)\..*"),
+    (r"py:.*", "|".join([*autodoc_type_aliases, "Axes", "Columns", "Figure", "NDArray", "Path", "tqdm", "TypeAliasForwardRef", "V"])),
+    (r"py:.*", r"(dict|tuple|typing\.Literal)\[.*"),  # the first half of one that names an alias
+    (r"py:.*", r"(gfsharp\.descent\.)?(V|Status|Descent)|table_schema\.Columns"),
 ]
 
 

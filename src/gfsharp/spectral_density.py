@@ -35,7 +35,7 @@ class SpectralDensity:
 
     @property
     def trace(self) -> float:
-        """The trace: P times the mean eigenvalue, an unbiased estimate (Hutchinson, 1989)."""
+        """P times the mean eigenvalue, an unbiased estimate of the trace (Hutchinson, 1989)."""
         return float(self._traces.mean())
 
     @property

@@ -4,10 +4,10 @@ Cross-entropy of classes that can be told apart, the logistic and the exponentia
 that pass a sigmoid or softmax have their infimum at infinity: the loss falls like one over the time and the weights
 grow like its logarithm, without end (Section 5; Soudry et al., 2018, and Lyu and Li, 2020, for homogeneous networks).
 A loss tolerance is reached all the same, and what is found there is a point on the way. With times ``t_k`` and weights
-``w_k`` at the losses ``L / 4^k``:
+``w_k`` at the losses ``L / 4^k``, the ratios ``(t_2 - t_1) / (t_1 - t_0)`` and ``|w_2 - w_1| / |w_1 - w_0|`` are:
 
 ================================  ===========================  ==================================
-the loss near its infimum         (t_2 - t_1) / (t_1 - t_0)    |w_2 - w_1| / |w_1 - w_0|
+the loss near its infimum         ratio of times               ratio of distances
 ================================  ===========================  ==================================
 a quadratic minimum               1                            1/2
 a degenerate one, y^p             4^(1 - 2/p): 2.8 for p = 8   4^(-1/p): 0.84 for p = 8

@@ -82,7 +82,7 @@ RISES: Columns = {
 def table(name: str, settings: Mapping[str, Any], methods: Sequence[Descent] = METHODS) -> pd.DataFrame:
     """Return a row per kept iterate of the runs of one problem, from each start with each step size and method.
 
-    Its columns are :data:`COLUMNS`.
+    Its columns are ``COLUMNS``.
 
     Args:
         name: of a problem, see :func:`replication.studies.arora.build`.
@@ -127,7 +127,7 @@ def table(name: str, settings: Mapping[str, Any], methods: Sequence[Descent] = M
 def rises(name: str, settings: Mapping[str, Any], methods: Sequence[Descent] = METHODS) -> pd.DataFrame:
     """Return how far the GFS sharpness rises along each run of one problem, looked at after every step.
 
-    Its columns are :data:`RISES`.
+    Its columns are ``RISES``.
 
     Args:
         name: of a problem, see :func:`replication.studies.arora.build`.

@@ -144,7 +144,7 @@ def table(
 ) -> pd.DataFrame:
     """Return the share of starts that converge, as the configuration's ``linear.convergence`` has it.
 
-    A row per network and rate, with :data:`COLUMNS`. The starts, the same at all rates, have Gaussian weights of
+    A row per network and rate, with ``COLUMNS``. The starts, the same at all rates, have Gaussian weights of
     standard deviation ``deviation / sqrt(d_{j-1})``.
     """
     import pandas as pd

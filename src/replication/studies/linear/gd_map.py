@@ -331,7 +331,7 @@ def table(
 ) -> pd.DataFrame:
     """Return the shares of near-singular points, as the configuration's ``linear.gd_map`` has it.
 
-    A row per network, learning rate and epsilon, with :data:`COLUMNS`.
+    A row per network, learning rate and epsilon, with ``COLUMNS``.
     """
     import pandas as pd
 
@@ -373,7 +373,7 @@ def _rows(
 def preimage_table(*, learning_rate: float, reach: float, targets: int, points: int) -> pd.DataFrame:
     """Return the preimages counted for the scalar network of depth 2, as ``linear.gd_map.preimages`` has it.
 
-    A row per target of the grid, with the columns :data:`PREIMAGES`.
+    A row per target of the grid, with the columns ``PREIMAGES``.
     """
     import pandas as pd
 

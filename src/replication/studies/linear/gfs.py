@@ -129,7 +129,7 @@ def start(
 def run(
     network: LinearNetwork, w: Floats, eta: float, *, stop: Mapping[str, Any], flow: Mapping[str, Any]
 ) -> pd.DataFrame:
-    """Return a row per iterate of gradient descent, with those of :data:`COLUMNS` that do not name the run.
+    """Return a row per iterate of gradient descent, with those of ``COLUMNS`` that do not name the run.
 
     Args:
         w: the start, shape (P,).

@@ -227,7 +227,7 @@ def table(
 ) -> pd.DataFrame:
     """Return ranks at sampled minimisers, as the configuration's ``linear.minimisers`` has it.
 
-    A row per network and minimiser, with :data:`COLUMNS`; half of a network's have no idle weights. The networks of
+    A row per network and minimiser, with ``COLUMNS``; half of a network's have no idle weights. The networks of
     ``deficient`` have targets of rank one.
     """
     import pandas as pd

@@ -214,7 +214,7 @@ def table(
 ) -> pd.DataFrame:
     """Return the largest norms of stable minima found, as the configuration's ``linear.stable_minima`` has it.
 
-    A row per network and search, with :data:`COLUMNS`.
+    A row per network and search, with ``COLUMNS``.
     """
     import pandas as pd
 
