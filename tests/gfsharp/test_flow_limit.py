@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from gfsharp.curvature import sharpness
 from gfsharp.flow import gfs_sharpness, gradient_flow_solution
+from gfsharp.flow.limit import distance_from_infinity
 from gfsharp.networks import flat_loss
 
 
@@ -35,6 +36,20 @@ _ENDLESS = {
     "logistic": (lambda: _classifier(20, 1), "signs", lambda f, y: functional.softplus(-f * y).mean()),
     "logistic by hand": (lambda: _classifier(20, 1), "signs", lambda f, y: (1 + (-f * y).exp()).log().mean()),
     "exponential": (lambda: _classifier(20, 8, 1), "signs", lambda f, y: (-f * y).exp().mean()),
+    "binary, of logits": (lambda: _classifier(20, 8, 1), "zeros and ones", nn.BCEWithLogitsLoss()),
+    "soft margin": (lambda: _classifier(20, 8, 1), "signs", nn.SoftMarginLoss()),
+    "logaddexp": (lambda: _classifier(20, 1), "signs", lambda f, y: torch.logaddexp(0 * f, -f * y).mean()),
+    "logsigmoid": (lambda: _classifier(20, 1), "signs", lambda f, y: -functional.logsigmoid(f * y).mean()),
+    "one-hot by hand": (
+        lambda: _classifier(20, 8, 3),
+        "classes",
+        lambda f, y: -(functional.one_hot(y, 3) * f.softmax(1).log()).sum() / 12,
+    ),
+    "a softmax": (
+        lambda: _classifier(20, 8, 3, last=lambda: nn.Softmax(1)),
+        "classes",
+        lambda f, y: (f - functional.one_hot(y, 3)).square().mean(),
+    ),
     "a tanh": (lambda: _classifier(20, 8, 1, last=nn.Tanh), "signs", "mean_squared_error"),
     "a sigmoid": (lambda: _classifier(20, 8, 1, last=nn.Sigmoid), "zeros and ones", nn.MSELoss()),
     "a sigmoid's cross-entropy": (lambda: _classifier(20, 8, 1, last=nn.Sigmoid), "zeros and ones", nn.BCELoss()),
@@ -82,7 +97,7 @@ def test_classes_that_cannot_be_told_apart_have_no_loss_of_zero():
     assert gfs_sharpness(loss, start).status == "stationary"
 
 
-@pytest.mark.parametrize("power", [4, 8, 12])
+@pytest.mark.parametrize("power", [4, 8, 12, 16])
 def test_a_degenerate_minimum_is_a_limit(power):
     def loss(w):
         return (1 + 10 * w[1]) * w[0] ** 2 / 2 + w[1] ** power
@@ -90,3 +105,34 @@ def test_a_degenerate_minimum_is_a_limit(power):
     found = gfs_sharpness(loss, torch.ones(2, dtype=torch.float64))
     assert found.status == "converged"
     assert abs(found.value - 1) < found.error
+
+
+def test_labels_inside_the_bounds_of_a_sigmoid_are_reached():
+    inputs, _, signs = _separable()
+    loss, start = flat_loss(_classifier(20, 8, 1, last=nn.Sigmoid), inputs, 0.5 + 0.45 * signs)
+    found = gfs_sharpness(loss, start)
+    assert found.status == "converged"
+    end = gradient_flow_solution(loss, start, loss_tolerance=1e-14, tolerance=1e-5, estimate_error=False)
+    assert abs(found.value - sharpness(loss, end.parameters).value) < found.error < 0.1 * found.value
+
+
+@pytest.mark.parametrize("decay", [1.0, 2.0])
+def test_a_minimum_with_slow_directions_without_end_is_a_limit(decay):
+    """Eigenvalues that fall like a power of their number: the loss falls like a power of the time."""
+    scales = torch.arange(1, 2001, dtype=torch.float64) ** -decay
+
+    def loss(w):
+        return (scales * w.square()).sum() / 2
+
+    start = scales ** (0.5 / decay)
+    found = gfs_sharpness(loss, start)
+    assert found.status == "converged"
+    assert abs(found.value - 1) <= found.error
+
+
+def test_functions_inside_of_a_network_have_no_say():
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(4, 30), nn.Sigmoid(), nn.Linear(30, 20), nn.Softplus(), nn.Linear(20, 1)).double()
+    inputs = torch.randn(12, 4, dtype=torch.float64)
+    loss, start = flat_loss(module, inputs, inputs.square().mean(1, keepdim=True))
+    assert distance_from_infinity(loss, start) is None

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gfsharp.arguments import require_flags
 from gfsharp.curvature import Loss, Sharpness, hessian_vector_product, sharpness
-from gfsharp.flow.limit import goes_on_without_end, has_infimum_at_infinity
+from gfsharp.flow.limit import has_no_limit
 from gfsharp.flow.solution import NEAR, Flow, Flows, FlowSolution, gradient_flow_solution
 from gfsharp.graph import has_kinks
 from gfsharp.lanczos import Lanczos, random_direction
@@ -155,7 +155,7 @@ class _Estimate:
         stopping = self._stopping()
         if fine.status != "converged":  # further on the loss falls below zero
             return _without_value(fine.status, fine.solution(end), top)
-        if self._goes_on_without_end():
+        if self._has_no_limit():
             return _without_value("no limit", fine.solution(end), top)
         integration, others = self._integration() if estimate_error else (math.nan, [])
         solution = fine.solution(end)
@@ -163,10 +163,11 @@ class _Estimate:
             solution = solution.beside(other, level, fine.passed[level].weights)
         return GFSSharpness(top.value, integration, stopping, top.residual, "converged", solution, top)
 
-    def _goes_on_without_end(self) -> bool:
-        passed = [self._fine.passed.get(level, self._end) for level in self._levels]
-        at_infinity = self._end.loss > 0 and has_infimum_at_infinity(self._loss, self._end.weights)
-        return goes_on_without_end(passed, infimum_at_infinity=at_infinity)
+    def _has_no_limit(self) -> bool:
+        if self._end.loss == 0:
+            return False
+        points = [self._fine.passed.get(level, self._end).weights for level in self._levels] or [self._end.weights]
+        return has_no_limit(self._loss, points[0], points[-1])
 
     def _value(self, weights: Tensor) -> float:
         """Return the largest eigenvalue at a point near the end, from the eigenvector there."""
