@@ -45,7 +45,8 @@ napoleon_attr_annotations = False
 nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(collections|matplotlib|np|numpy|pandas|pathlib|pd|scipy|torch|tqdm)\..*"),
-    (r"py:.*", "|".join([*autodoc_type_aliases, "Axes", "Columns", "Figure", "NDArray", "Path", "tqdm", "TypeAliasForwardRef", "V"])),
+    (r"py:.*", "|".join([*autodoc_type_aliases, "NDArray", "Path", "tqdm", "TypeAliasForwardRef", "V"])),
+    (r"py:.*", "Axes|Columns|Figure"),
     (r"py:.*", r"(dict|tuple|typing\.Literal)\[.*"),  # the first half of one that names an alias
     (r"py:.*", r"(gfsharp\.descent\.)?(V|Status|Descent)|table_schema\.Columns"),
 ]

@@ -20,7 +20,7 @@ _KINKS = (
 def made_of(value: Tensor) -> tuple[bool, tuple[str, ...]]:
     """Return whether the graph of ``value`` has kinks, and its autograd functions that are not torch's own."""
     kinks, functions = False, set()
-    for node in _nodes(value):
+    for node in nodes(value):
         name = type(node).__name__
         if isinstance(node, torch.autograd.function.BackwardCFunction) or name == "CppFunction":
             functions.add(node.name().removesuffix("Backward"))
@@ -35,7 +35,7 @@ def leaves(value: Tensor) -> list[Tensor]:
     >>> [leaf is w for leaf in leaves((2 * w).sum())]
     [True]
     """
-    return [node.variable for node in _nodes(value) if type(node).__name__ == "AccumulateGrad"]
+    return [node.variable for node in nodes(value) if type(node).__name__ == "AccumulateGrad"]
 
 
 def has_kinks(loss: Callable[[Tensor], Tensor], weights: Tensor) -> bool:
@@ -43,7 +43,7 @@ def has_kinks(loss: Callable[[Tensor], Tensor], weights: Tensor) -> bool:
     return made_of(loss(weights.detach().requires_grad_(True)))[0]
 
 
-def _nodes(value: Tensor) -> Iterator[Any]:
+def nodes(value: Tensor) -> Iterator[Any]:
     """Yield the nodes of the graph, each once."""
     left, seen = [value.grad_fn], set()
     while left:

@@ -164,8 +164,8 @@ def test_the_record_says_which_job_made_what_of_what(checkout):
     assert len(entities) == len(graph)
     job = entities["#results/logs/figure03.log"]
     assert {"@id": job["@id"]} in entities["./"]["mentions"]
-    assert job["instrument"] == {"@id": "workflow/scripts/figure03.py"}
-    assert "SoftwareSourceCode" in entities["workflow/scripts/figure03.py"]["@type"]
+    assert job["instrument"] == {"@id": "workflow/scripts/figure.py"}
+    assert "SoftwareSourceCode" in entities["workflow/scripts/figure.py"]["@type"]
     assert job["object"] == [{"@id": "results/other/one.parquet"}]
     pictures = [f"figures/figure03.{suffix}" for suffix in archive.FORMATS]
     assert [link["@id"] for link in job["result"]] == [

@@ -73,7 +73,7 @@ def record(tmp_path, monkeypatch):
         record = {**made, **job, "versions": versions}
         files.write_table(f"results/{name}.parquet", pd.DataFrame({"x": [1.0]}), record)
     results = [f"results/{name}.{suffix}" for name in ("t", "figures/figure03") for suffix in ("json", "parquet")]
-    scripts = [f"workflow/scripts/{rule}.py" for rule in ("plane", "figure03")]
+    scripts = [f"workflow/scripts/{rule}.py" for rule in ("plane", "figure")]
     code = [*scripts, "Snakefile", "config.yaml", "config/paper.yaml", "CITATION.cff", "README.md", "LICENSE"]
     contents = {name: (ROOT / name).read_bytes() for name in code} | {
         name: (tmp_path / name).read_bytes() for name in results

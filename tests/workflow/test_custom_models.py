@@ -318,7 +318,7 @@ def test_an_edited_model_is_trained_again(fresh, tmp_path):
 
     def digests(monkeypatch):
         monkeypatch.chdir(fresh.folder)
-        configuration._sources.cache_clear()
+        configuration.experiments._sources.cache_clear()
         (run,) = configuration.runs(example, "spirals")
         return run.training_parameters["sources"], run.parameters["data_set"]["sources"]
 

@@ -78,7 +78,7 @@ def folder(tmp_path, monkeypatch):
     """Two trainings, one with a record of earlier versions, and the claims, which have none."""
     monkeypatch.chdir(tmp_path)
     made("runs/a/trajectory.parquet", "train/a", peak_memory_mb=700.0, processor_time_s=30.0)
-    made("runs/a/checkpoints/0.safetensors", "train/a", peak_memory_mb=600.0)
+    made("runs/a/checkpoints/0.safetensors", "train/a", peak_memory_mb=600.0, processor_time_s=20.0)
     made("runs/b/trajectory.parquet", "train/b", peak_memory_mb=None)
     made("runs/c/trajectory.parquet", None)
     made("reference/runs/a/trajectory.parquet", "train/a", collected_from_sha256="0", peak_memory_mb=900.0)
