@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gfsharp import __version__
-from gfsharp.errors import UserError
+from gfsharp.errors import UserError, first_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = given.run(given)
     except UserError as error:
         print(f"gfs: {error}", file=sys.stderr)
+        return 2
+    except (ArithmeticError, OSError, TypeError, ValueError) as error:  # of arguments, as the library refuses them
+        print(f"gfs: {first_line(error)}", file=sys.stderr)
         return 2
     return status
 
@@ -94,7 +98,7 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, type=Path, metavar="FILE", help="a table, .csv or .parquet")
     parser.add_argument("--target", required=True, type=_words, metavar="COLUMN,...",
                         help="what is predicted: numbers, or one column of classes, which becomes one-hot")  # fmt: skip
-    parser.add_argument("--hidden", type=_counts, default=[50, 50], metavar="WIDTH,...",
+    parser.add_argument("--hidden", type=_widths, default=[50, 50], metavar="WIDTH,...",
                         help="widths of the hidden layers (default: 50,50)")  # fmt: skip
     parser.add_argument("--activation", choices=["tanh", "relu", "hardtanh"], default="tanh",
                         help="(default: %(default)s)")  # fmt: skip
@@ -110,8 +114,11 @@ def _numbers(text: str) -> list[float]:
     return [float(part) for part in text.split(",")]
 
 
-def _counts(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
+def _widths(text: str) -> list[int]:
+    found = [int(part) for part in text.split(",")]
+    if min(found) < 1:
+        raise ValueError
+    return found
 
 
 def _words(text: str) -> list[str]:
@@ -135,6 +142,8 @@ def _sharpness(given: argparse.Namespace) -> int:
 def _follow(given: argparse.Namespace) -> int:
     from gfsharp.follow import follow
 
+    if given.output:
+        given.output.mkdir(parents=True, exist_ok=True)
     module, inputs, targets = _problem(given)
     try:
         found = follow(
@@ -158,7 +167,6 @@ def _follow(given: argparse.Namespace) -> int:
             gfs = "not finite" if point.gfs is None else _value(point.gfs)
             print(f"{point.iteration:>8} {point.loss:>10.3g} {point.sharpness:>10.5g}  {gfs}")
     if given.output:
-        given.output.mkdir(parents=True, exist_ok=True)
         found.table().to_csv(given.output / "followed.csv", index=False)
         found.save_plot(given.output / "followed.png")
         print(f"\nwrote {given.output / 'followed.csv'} and {given.output / 'followed.png'}")
@@ -177,11 +185,17 @@ def _problem(given: argparse.Namespace) -> tuple[nn.Module, Tensor, Tensor]:
     from gfsharp import networks
 
     table = _table(given.data)
+    if table.empty:
+        raise UserError(f"{given.data} has no rows")
+    if len(set(given.target)) < len(given.target):
+        raise UserError(f"--target names a column twice: {','.join(given.target)}")
     missing = [name for name in given.target if name not in table]
     if missing:
         raise UserError(f"{given.data} has no column {missing[0]!r}; it has {', '.join(map(str, table.columns))}")
     targets, inputs = table[given.target], table.drop(columns=given.target)
     if len(given.target) == 1 and not _numeric(targets.iloc[:, 0]):
+        if targets.iloc[:, 0].isna().any():
+            raise UserError(f"the column {given.target[0]!r} of {given.data} has empty cells")
         classes = sorted(set(targets.iloc[:, 0].astype(str)))
         print(f"classes of {given.target[0]}: {', '.join(classes)}", file=sys.stderr)
         y = np.array(targets.iloc[:, 0].astype(str).to_numpy()[:, None] == np.array(classes), dtype=float)
@@ -223,6 +237,8 @@ def _floats(table: pd.DataFrame, path: Path) -> Any:
             )
         if table[name].isna().any():
             raise UserError(f"the column {name!r} of {path} has empty cells")
+        if not all(map(math.isfinite, table[name])):
+            raise UserError(f"the column {name!r} of {path} has cells that are infinite")
     return table.to_numpy(dtype=float, copy=True)  # not pandas' own, which is not to be written to
 
 

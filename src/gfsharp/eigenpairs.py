@@ -36,7 +36,8 @@ class Eigenpairs:
         residuals: ``||H v - theta v||``, shape (k,), from a product with each vector: some eigenvalue of H lies within
             that of ``theta``, rounding of the products aside.
         products: Hessian-vector products used.
-        converged: whether each residual is at most ``tolerance`` times the largest of the ``|values|``.
+        converged: whether each residual is at most ``tolerance`` times the largest of the ``|values|``, or ten times
+            the machine's precision of the spectrum's size.
     """
 
     values: NDArray[np.float64]
@@ -101,8 +102,9 @@ def eigenpairs(
     size = min(max(basis_size, 2 * k + _BESIDE), parameters.numel())
     space = _Space(lambda v: sign * product(v), parameters, size, max_products - k, seed)
     _converge(space, k, tolerance)
+    rounding = 10 * space.rounding
     values, vectors, residuals = space.measured(k)
-    bound = tolerance * float(np.abs(values).max())
+    bound = max(tolerance * float(np.abs(values).max()), rounding)
     return Eigenpairs(sign * values, vectors, residuals, space.products, bool((residuals <= bound).all()))
 
 
@@ -163,8 +165,9 @@ class _Space:
         """Whether the k leading pairs are good enough."""
         if self._size < k:
             return False
-        scale = float(np.abs(self.values[-k:]).max())
-        return bool((self.residuals(k) + self._rounding <= tolerance * scale / 2).all())
+        bound = tolerance * float(np.abs(self.values[-k:]).max()) / 2
+        # Values that are zero beside others are known to rounding.
+        return bool((self.residuals(k) <= max(bound - self.rounding, 2 * self.rounding)).all())
 
     def may_exceed(self, lowest: float, k: int) -> bool:
         """Whether the pair after the k leading ones may be one of a larger value than ``lowest``."""
@@ -178,7 +181,7 @@ class _Space:
         Args:
             keep: how many leading pairs are sought.
         """
-        if self._size and self._beta <= 10 * self._rounding and not self._away(self._size):
+        if self._size and self._beta <= 10 * self.rounding and not self._away(self._size):
             return False
         if self._left < 1:
             return False
@@ -200,7 +203,7 @@ class _Space:
         self._projected[: self._size, self._size - 1] = self._projected[self._size - 1, : self._size] = column
         self._eigen = None
         self._beta = norm(self._following)
-        if self._beta > 10 * self._rounding:
+        if self._beta > 10 * self.rounding:
             self._following = unit(self._following, self._beta)
         return True
 
@@ -237,7 +240,8 @@ class _Space:
         return self._eigen
 
     @property
-    def _rounding(self) -> float:
+    def rounding(self) -> float:
+        """The machine's precision, of the spectrum's size."""
         return torch.finfo(self._basis.dtype).eps * self.scale
 
     def _restart(self, keep: int) -> None:

@@ -70,6 +70,13 @@ def test_follow_writes_a_table_and_a_plot(data, capsys):
         (["--data", "my.csv", "--target", "y"], "the column 'kind' of my.csv is not made of numbers"),
         (["--data", "empty.csv", "--target", "y"], "the column 'y' of empty.csv has empty cells"),
         (["--data", "one.csv", "--target", "y"], "one.csv has no inputs beside y"),
+        (["--data", "my.csv", "--target", "y,y"], "--target names a column twice: y,y"),
+        (["--data", "none.parquet", "--target", "y"], "cannot read none.parquet: "),
+        (["--data", "rows.csv", "--target", "y"], "rows.csv has no rows"),
+        (["--data", "endless.csv", "--target", "y"], "the column 'y' of endless.csv has cells that are infinite"),
+        (["--data", "gaps.csv", "--target", "kind"], "the column 'kind' of gaps.csv has empty cells"),
+        (["--data", "one.csv", "--target", "y", "--tolerance", "0"], "one.csv has no inputs"),
+        (["--data", "fine.csv", "--target", "y", "--tolerance", "0"], "loss_tolerance must be positive"),
         (["--data", "my.csv", "--target", "kind,y"], "the column 'kind' of my.csv is not made of numbers"),
     ],
 )
@@ -79,6 +86,10 @@ def test_what_cannot_be_used_is_one_sentence(data, capsys, monkeypatch, given, m
     table.to_csv("my.csv", index=False)
     table[["a", "y"]].reindex(range(10)).to_csv("empty.csv", index=False)
     table[["y"]].to_csv("one.csv", index=False)
+    table[["a", "y"]].to_csv("fine.csv", index=False)
+    table[["a", "y"]][:0].to_csv("rows.csv", index=False)
+    table[["a", "y"]].replace(table["y"][3], np.inf).to_csv("endless.csv", index=False)
+    table[["a", "kind"]].reindex(range(10)).assign(a=1.0).to_csv("gaps.csv", index=False)
     assert command.main(["sharpness", *given]) == 2
     said = capsys.readouterr()
     assert said.err.startswith(f"gfs: {message}")

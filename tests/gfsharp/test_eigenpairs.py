@@ -67,6 +67,14 @@ def test_a_vector_that_the_first_direction_has_no_part_in_is_found():
     np.testing.assert_allclose(found.values, [10.0, 1.0])
 
 
+def test_an_eigenvalue_of_zero_is_known_to_rounding():
+    """As at a minimum with more weights than samples."""
+    scales = torch.linspace(0, 1, 150, dtype=torch.float64) ** 3
+    found = eigenpairs(torch.diag(scales), scales, 1, which="smallest")
+    assert found.converged
+    assert abs(found.values[0]) < 1e-14
+
+
 def test_float32_residuals_hold_what_rounding_does():
     loss, w = network(torch.float32)
     found = eigenpairs(loss, w, 5)

@@ -45,6 +45,21 @@ _ENDLESS = {
         "classes",
         lambda f, y: -(functional.one_hot(y, 3) * f.softmax(1).log()).sum() / 12,
     ),
+    "binary by hand": (
+        lambda: _classifier(20, 8, 1),
+        "zeros and ones",
+        lambda f, y: -(y * functional.logsigmoid(f) + (1 - y) * functional.logsigmoid(-f)).mean(),
+    ),
+    "one minus a probability": (lambda: _classifier(20, 8, 1), "signs", lambda f, y: (1 - torch.sigmoid(f * y)).mean()),
+    "masked": (
+        lambda: _classifier(20, 1),
+        "signs",
+        lambda f, y: functional.softplus(-f * y).masked_fill(y > 2, 0).mean(),
+    ),
+    "clamped": (lambda: _classifier(20, 1), "signs", lambda f, y: functional.softplus(-f * y).clamp(max=9).mean()),
+    "the largest": (lambda: _classifier(20, 1), "signs", lambda f, y: functional.softplus(-f * y).max()),
+    "a power": (lambda: _classifier(20, 1), "signs", lambda f, y: (2.0 ** (-f * y)).mean()),
+    "a root": (lambda: _classifier(20, 1), "signs", lambda f, y: functional.softplus(-f * y).mean().sqrt()),
     "a softmax": (
         lambda: _classifier(20, 8, 3, last=lambda: nn.Softmax(1)),
         "classes",
@@ -136,3 +151,33 @@ def test_functions_inside_of_a_network_have_no_say():
     inputs = torch.randn(12, 4, dtype=torch.float64)
     loss, start = flat_loss(module, inputs, inputs.square().mean(1, keepdim=True))
     assert distance_from_infinity(loss, start) is None
+
+
+@pytest.mark.parametrize("above", [1.001, 1.05, 1.5, 4.0])
+@pytest.mark.parametrize("decay", [1e-1, 1e-3])
+def test_a_tolerance_just_above_a_positive_minimum_is_no_lack_of_a_limit(decay, above):
+    def loss(w):
+        return functional.softplus(-w.sum()) + decay / 2 * w.square().sum()
+
+    start = torch.tensor([1.0, 0.0], dtype=torch.float64)
+    end = start.clone()
+    for _ in range(200):  # Newton's method, for the minimum
+        gradient = torch.autograd.functional.jacobian(loss, end)
+        end = end - torch.linalg.solve(torch.autograd.functional.hessian(loss, end), gradient)
+    assert gradient.norm() < 1e-12
+    found = gfs_sharpness(loss, start, loss_tolerance=above * float(loss(end)))
+    assert found.status == "converged"
+    assert abs(found.value - sharpness(loss, end).value) <= found.error
+
+
+@pytest.mark.parametrize("smoothing", [0.1, 0.01, 0.001])
+def test_smoothed_labels_have_a_minimum(smoothing):
+    inputs, classes, _ = _separable()
+    criterion = nn.CrossEntropyLoss(label_smoothing=smoothing)
+    loss, start = flat_loss(_classifier(20, 3), inputs, classes, criterion=criterion)
+    entropy = nn.functional.cross_entropy(
+        torch.log(one_hot := (1 - smoothing) * functional.one_hot(classes, 3).double() + smoothing / 3), one_hot
+    )
+    for above in (1.01, 1.3):
+        assert gfs_sharpness(loss, start, loss_tolerance=above * float(entropy)).status == "converged"
+    assert gfs_sharpness(loss, start).status == "stationary"

@@ -1,6 +1,7 @@
 """Losses of modules of a user's own: the module is left alone, the loss is its own, data have several forms."""
 
 import copy
+from collections import namedtuple
 
 import pytest
 import torch
@@ -357,7 +358,18 @@ def test_batches_of_several_inputs_and_what_is_no_batch():
     assert torch.equal(inputs["a"], X)
     assert torch.equal(inputs["b"][1], X)
     assert torch.equal(targets, Y)
-    for wrong, message in [([], "no batches"), ([X], "a pair of inputs and targets"), ([(X, 3)], "made of tensors")]:
+    Named = namedtuple("Named", "a b")
+    named, _ = networks.full_batch([(Named(X[:2], X[:2]), Y[:2]), (Named(X[2:], X[2:]), Y[2:])])
+    assert torch.equal(named.b, X)
+    for wrong, message in [
+        ([], "no batches"),
+        ([X], "a pair of inputs and targets"),
+        ([(X, 3)], "made of tensors"),
+        (torch.utils.data.TensorDataset(X, Y), "give a DataLoader"),
+        (torch.utils.data.DataLoader(torch.utils.data.TensorDataset(X, Y[:, :1]), batch_size=None), "a batch_size"),
+        ([({"a": X}, Y), ({"b": X}, Y)], "the same names"),
+        ([((X, X), Y), ((X,), Y)], "as many entries"),
+    ]:
         with pytest.raises((TypeError, ValueError), match=message):
             networks.full_batch(wrong)
 

@@ -13,43 +13,33 @@ does not where labels are soft, or inside the bounds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-# Nodes of autograd's graph that are linear in what they take, where one factor of a product is a constant.
-_LINEAR = (
-    "Mean", "Sum", "Neg", "Div", "Mul", "Add", "Sub", "Dot", "Mv", "Index", "IndexSelect", "Gather", "Select", "Slice",
-    "Diagonal", "View", "UnsafeView", "Reshape", "ReshapeAlias", "Squeeze", "Unsqueeze", "Expand", "Permute", "T",
-    "Transpose", "ToCopy", "Clone", "Alias", "Cat", "Stack", "NllLoss", "NllLoss2D", "NllLossNd",
-)  # fmt: skip
-_PRODUCTS = ("Mul", "Div", "Dot", "Mv")
-# ... those that are zero where what they take is at its bound, and squares of the distance to it.
-_LOGARITHMS = ("Log", "Log1P", "BinaryCrossEntropy")
-_SQUARES = ("MseLoss", "Pow", "SmoothL1Loss", "HuberLoss")
+from gfsharp.derivatives import evaluated
+
+# Nodes of the graph of autograd that lead a bound of what they take on to the loss: those that are linear, where one
+# factor of a product is a constant, and some that are monotone.
+_LED_ON = {
+    "Mean", "Sum", "Neg", "Div", "Mul", "Add", "Sub", "Rsub", "Dot", "Mv", "Mm", "Index", "IndexSelect", "Gather",
+    "Select", "Slice", "Diagonal", "View", "UnsafeView", "Reshape", "ReshapeAlias", "Squeeze", "Unsqueeze", "Expand",
+    "Permute", "T", "Transpose", "ToCopy", "Clone", "Alias", "Cat", "Stack", "NllLoss", "NllLoss2D", "NllLossNd",
+    "MaskedFill", "Where", "Clamp", "ClampMin", "ClampMax", "Max", "Amax", "Log", "Log1P", "BinaryCrossEntropy",
+    "MseLoss", "Pow", "Sqrt", "SmoothL1Loss", "HuberLoss", "Reciprocal",
+}  # fmt: skip
+_PRODUCTS = {"Mul", "Div", "Dot", "Mv", "Mm"}
+
+
+_OF_EXPONENT = "PowBackward2"  # a constant to a power; the other way round it is PowBackward0
 
 
 def _outside(node: Any) -> Tensor:
     return softplus(-node._saved_self.abs())
-
-
-# How far each value is from its bound, for functions that are at it at infinity only.
-_DISTANCES: dict[str, Callable[[Any], Tensor]] = {
-    "LogSoftmax": lambda node: -node._saved_result.amax(_dimension(node)),
-    "Logsumexp": lambda node: node._saved_result.flatten() - node._saved_self.amax(node._saved_dim).flatten(),
-    "Logaddexp": lambda node: softplus(-(node._saved_self - node._saved_other).abs()),
-    "Softplus": lambda node: softplus(node._saved_self, node._saved_beta),
-    "LogSigmoid": lambda node: softplus(-node._saved_self),
-    "BinaryCrossEntropyWithLogits": _outside,
-    "SoftMarginLoss": lambda node: softplus(-node._saved_self * node._saved_target),
-    "Exp": lambda node: node._saved_result,
-    "Sigmoid": lambda node: torch.minimum(node._saved_result, 1 - node._saved_result),
-    "Tanh": lambda node: 1 - node._saved_result.abs(),
-    "Softmax": lambda node: 1 - node._saved_result.amax(_dimension(node)),
-}
 
 
 def _dimension(node: Any) -> int:
@@ -57,50 +47,79 @@ def _dimension(node: Any) -> int:
     return dimension - 2**64 if dimension >= 2**63 else dimension
 
 
+# How far each value is from its bound, for functions that are at it at infinity only.
+_DISTANCES: dict[str, Callable[[Any], Tensor]] = {
+    "LogSoftmax": lambda node: -node._saved_result.amax(_dimension(node), keepdim=True),
+    "Logsumexp": lambda node: node._saved_result - node._saved_self.amax(node._saved_dim).view_as(node._saved_result),
+    "Logaddexp": lambda node: softplus(-(node._saved_self - node._saved_other).abs()),
+    "Softplus": lambda node: softplus(node._saved_self, node._saved_beta),
+    "LogSigmoid": lambda node: softplus(-node._saved_self),
+    "BinaryCrossEntropyWithLogits": _outside,
+    "SoftMarginLoss": lambda node: softplus(-node._saved_self * node._saved_target).mean(),
+    "Exp": lambda node: node._saved_result,
+    "Exp2": lambda node: node._saved_result,
+    _OF_EXPONENT: lambda node: node._saved_result,
+    "Sigmoid": lambda node: torch.minimum(node._saved_result, 1 - node._saved_result),
+    "Tanh": lambda node: 1 - node._saved_result.abs(),
+    "Softmax": lambda node: 1 - node._saved_result.amax(_dimension(node), keepdim=True),
+}
+
+
 def distance_from_infinity(loss: Callable[[Tensor], Tensor], weights: Tensor) -> float | None:
     """Return how far the outermost function of a loss is from a bound that it has at infinity; None without such.
 
-    Sums, means, logarithms, squares and the like are looked through. The distance is in the unit of the loss, but for a
-    factor.
+    Sums, means, logarithms, squares and the like are looked through. The distance of each value is weighed by the
+    derivative of the loss by it, so that it is in the unit of the loss.
 
     Args:
         loss: maps a flat tensor of shape (P,) to a scalar tensor.
         weights: where, shape (P,).
 
     >>> w = torch.zeros(2)
-    >>> round(distance_from_infinity(lambda w: torch.nn.functional.softplus(-w).mean(), w), 4)  # 2 log 2
-    1.3863
+    >>> round(distance_from_infinity(lambda w: torch.nn.functional.softplus(-w).mean(), w), 4)  # log 2
+    0.6931
     >>> distance_from_infinity(lambda w: (torch.tanh(w) - 1).square().mean(), w)
     2.0
     >>> distance_from_infinity(lambda w: (w[0].exp() * w[1] ** 2).sum(), w) is None
     True
     """
-    root = loss(weights.detach().requires_grad_(True)).grad_fn
-    total, found = 0.0, False
-    left: list[tuple[Any, int, bool]] = [(root, 1, False)]
-    seen: set[Any] = set()
+    at = weights.detach().requires_grad_(True)
+    value = evaluated(loss, at)
+    bounded = list(_bounded(value.grad_fn))
+    distances: list[float] = []
+
+    def add(node: Any, derivatives: tuple[Tensor | None, ...]) -> None:
+        if derivatives[0] is not None:
+            distance = _DISTANCES[_name(node)](node).detach().clamp(min=0)
+            distances.append(float((derivatives[0].detach().abs() * distance).double().sum()))
+
+    handles = [node.register_prehook(partial(add, node)) for node in bounded]
+    if handles:
+        torch.autograd.grad(value, at, allow_unused=True)
+    for handle in handles:
+        handle.remove()
+    return sum(distances) if bounded else None
+
+
+def _name(node: Any) -> str:
+    name = type(node).__name__
+    return name if name == _OF_EXPONENT else name.split("Backward")[0]
+
+
+def _bounded(root: Any) -> Iterator[Any]:
+    """Yield the nodes whose bound the loss has, from the loss inwards."""
+    left, seen = [root], set()
     while left:
-        node, power, inside = left.pop()
+        node = left.pop()
         if node is None or node in seen:
             continue
         seen.add(node)
-        name = type(node).__name__.split("Backward")[0]
-        if name in _DISTANCES:
-            # Of functions that are bounded on both sides a sum is at its infimum at infinity only through these.
-            if name in ("Sigmoid", "Tanh", "Softmax") and not inside:
-                continue
-            total += float(_DISTANCES[name](node).detach().double().clamp(min=0).pow(power).sum())
-            found = True
-            continue
+        name = _name(node)
         operands = [following for following, _ in node.next_functions if following is not None]
-        square = name in _SQUARES or (name == "Mul" and len(operands) == 2 and operands[0] is operands[1])
-        if square and power == 1:
-            left += [(following, 2, True) for following in operands]
-        elif name in _LOGARITHMS:
-            left += [(following, power, True) for following in operands]
-        elif name in _LINEAR and (name not in _PRODUCTS or len(operands) == 1):
-            left += [(following, power, inside) for following in operands]
-    return total if found else None
+        if name in _DISTANCES:
+            yield node
+        elif name in _LED_ON and (name not in _PRODUCTS or len(set(operands)) == 1):
+            left += operands
 
 
 def has_no_limit(loss: Callable[[Tensor], Tensor], first: Tensor, last: Tensor) -> bool:
@@ -115,8 +134,8 @@ def has_no_limit(loss: Callable[[Tensor], Tensor], first: Tensor, last: Tensor) 
     if distances[0] is None or distances[1] is None:
         return False
     with torch.no_grad():
-        losses = [float(loss(weights)) for weights in (first, last)]
+        losses = [float(evaluated(loss, weights)) for weights in (first, last)]
     if not 0 < losses[1] < losses[0] or distances[0] <= 0:
         return True
-    # In proportion to the loss, or not at all: between the two lies the root.
-    return distances[1] / distances[0] < (losses[1] / losses[0]) ** 0.5
+    # In proportion to the loss; to its root where squares of residuals have labels inside the bounds; or not at all.
+    return distances[1] / distances[0] < (losses[1] / losses[0]) ** 0.75

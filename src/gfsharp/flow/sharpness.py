@@ -152,10 +152,10 @@ class _Estimate:
             return _without_value("eigenvalue not converged", fine.solution(end), top)
         if not top.value > 0:
             return _without_value("negative curvature", fine.solution(end), top)
-        stopping = self._stopping()
+        stopping, beyond = self._stopping()
         if fine.status != "converged":  # further on the loss falls below zero
             return _without_value(fine.status, fine.solution(end), top)
-        if self._has_no_limit():
+        if self._has_no_limit(beyond):
             return _without_value("no limit", fine.solution(end), top)
         integration, others = self._integration() if estimate_error else (math.nan, [])
         solution = fine.solution(end)
@@ -163,10 +163,16 @@ class _Estimate:
             solution = solution.beside(other, level, fine.passed[level].weights)
         return GFSSharpness(top.value, integration, stopping, top.residual, "converged", solution, top)
 
-    def _has_no_limit(self) -> bool:
-        if self._end.loss == 0:
-            return False
-        points = [self._fine.passed.get(level, self._end).weights for level in self._levels] or [self._end.weights]
+    def _has_no_limit(self, beyond: str) -> bool:
+        """Whether the weights grow without end; ``beyond`` is how the flow ended below its end."""
+        end, last = self._end, self._fine.last
+        if end.loss == 0 or (beyond == "stationary" and last.loss > end.loss / NEAR**2):
+            return False  # it rests at a minimum above zero
+        if beyond == "stationary":
+            return has_no_limit(self._loss, end.weights, last.weights)
+        if self._levels and self._levels[-1] > 0.9 * end.loss:
+            return False  # it was not followed below its end: a minimum may lie there
+        points = [self._fine.passed.get(level, end).weights for level in self._levels] or [end.weights]
         return has_no_limit(self._loss, points[0], points[-1])
 
     def _value(self, weights: Tensor) -> float:
@@ -202,21 +208,24 @@ class _Estimate:
         method = self._flows.properties
         return method.margin * _extrapolated(found, method.order), flows
 
-    def _stopping(self) -> float:
-        """Return the stopping error, from the losses 16, 4 and 1 times the tolerance and those that follow."""
+    def _stopping(self) -> tuple[float, str]:
+        """Return the stopping error, from the losses 16, 4 and 1 times the tolerance and those that follow.
+
+        And how the flow ended further on.
+        """
         fine, flows = self._fine, self._flows
         if self._end.loss == 0:
-            return 0.0
+            return 0.0, "converged"
         end = flows.end if fine.steps else self._end.loss
         passed = [level for level in (NEAR**2 * end, NEAR * end) if level < fine.began]
         further, status = fine.follow_on(end, needed=2 - len(passed))
         if fine.status != "converged":
-            return math.nan
+            return math.nan, status
         if status == "stationary":  # the loss falls no further: the flow has come to its end
-            return _MARGIN * abs(self._value(fine.last.weights) - self._top.value)
+            return _MARGIN * abs(self._value(fine.last.weights) - self._top.value), status
         self._levels = levels = [*passed, end, *further]
         if len(levels) < 3:
-            return math.nan
+            return math.nan, status
         values = [self._at(level) for level in levels[-5:]]
         error = _SEEN_MARGIN * abs(values[-1] - self._top.value) + _left(values, self._kinks)
         ends = fine.plateau_ends(kinks=self._kinks)
@@ -224,7 +233,7 @@ class _Estimate:
         for ahead in ends:
             further_on = _PLATEAU_MARGIN * abs(self._value(ahead) - reached)
             error = max(error, abs(reached - self._top.value) + further_on)
-        return error
+        return error, status
 
     def _at(self, level: float) -> float:
         """Return the sharpness where the flow passed a loss; its end may be another one, where it starts there."""

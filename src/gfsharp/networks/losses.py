@@ -103,25 +103,38 @@ def full_batch(batches: Iterable[Any]) -> tuple[Any, Any]:
     >>> inputs.shape, targets.shape
     (torch.Size([5, 2]), torch.Size([5]))
     """
+    if isinstance(batches, torch.utils.data.Dataset):
+        raise TypeError("a data set has no batches: give a DataLoader of it")
     pairs = list(batches)
     if not pairs:
         raise ValueError("there are no batches")
     for pair in pairs:
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise TypeError(f"a batch must be a pair of inputs and targets, found {type(pair).__name__}")
+        x, y = pair
+        if isinstance(x, Tensor) and isinstance(y, Tensor) and x.shape[:1] != y.shape[:1]:
+            raise ValueError(
+                f"inputs and targets of a batch must be of as many samples, found shapes {tuple(x.shape)} and "
+                f"{tuple(y.shape)}: a DataLoader needs a batch_size"
+            )
     inputs, targets = zip(*pairs, strict=True)
     return _joined(inputs), _joined(targets)
 
 
 def _joined(parts: Sequence[Any]) -> Any:
     first = parts[0]
-    if isinstance(first, Tensor):
+    if isinstance(first, Tensor) and first.ndim:
         return torch.cat(list(parts))
     if isinstance(first, Mapping):
+        if any(set(part) != set(first) for part in parts):
+            raise TypeError("all batches must have the same names")
         return {name: _joined([part[name] for part in parts]) for name in first}
     if isinstance(first, tuple | list):
-        return type(first)(_joined(column) for column in zip(*parts, strict=True))
-    raise TypeError(f"batches must be made of tensors, found {type(first).__name__}")
+        if any(len(part) != len(first) for part in parts):
+            raise TypeError("all batches must have as many entries")
+        joined = [_joined(column) for column in zip(*parts, strict=True)]
+        return type(first)(*joined) if hasattr(first, "_fields") else type(first)(joined)
+    raise TypeError(f"batches must be made of tensors with a first dimension, found {type(first).__name__}")
 
 
 def flat_loss(
