@@ -79,7 +79,7 @@ def test_full(tmp_path, undisturbed, measured, kilobytes):
 def test_everything_full(tmp_path, undisturbed):
     pipeline = Pipeline(tmp_path / "project")
     resume = " ".join([sys.executable, "workflow/resume.py", *pipeline.arguments])
-    parts = "Snakefile config.yaml config envs examples profiles workflow slow_network.py"
+    parts = "Snakefile config.yaml config envs examples profiles src workflow slow_network.py"
     result = in_namespace(
         pipeline,
         f"mkdir disk && mount -t tmpfs -o size=100m tmpfs disk && cp -a {parts} disk && cd disk",

@@ -80,7 +80,7 @@ def test_ctrl_c(pipeline, undisturbed, measured):
         wait_until(partial(pipeline.computing, rule), f"no job of rule {rule}")
         time.sleep(0.5)
         begun = terminal.interrupt()
-        assert terminal.wait() != 0
+        assert terminal.wait() != 0, terminal.printed
         took.append(time.monotonic() - begun)
         pipeline.wait_for_silence()
         assert "give the same command again" in terminal.printed
