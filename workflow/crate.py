@@ -21,7 +21,7 @@ from rocrate.model import ContextEntity, File
 from rocrate.rocrate import ROCrate
 
 from replication.configuration import Config
-from replication.figure_registry import FIGURES
+from replication.figure_registry import script_of
 from replication.storage.files import sidecar
 
 FILE = "ro-crate-metadata.json"
@@ -197,8 +197,7 @@ def _jobs(
             made.setdefault((job["rule"], job["log"]), {})[path] = record
     actions = []
     for (rule, log), tables in made.items():
-        name = "figure" if rule in FIGURES else rule
-        if (script := described.get(f"workflow/scripts/{name}.py")) is None:
+        if (script := described.get(script_of(rule))) is None:
             continue  # of another name by now
         action = _entity(crate, f"#{log}", "CreateAction", {"name": f"Rule {rule}", **_completed(tables)})
         crate.add(action)

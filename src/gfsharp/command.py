@@ -38,10 +38,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     try:
         status: int = given.run(given)
-    except UserError as error:
-        print(f"gfs: {error}", file=sys.stderr)
-        return 2
-    except (ArithmeticError, OSError, TypeError, ValueError) as error:  # of arguments, as the library refuses them
+    except (
+        UserError,
+        ArithmeticError,
+        OSError,
+        TypeError,
+        ValueError,
+    ) as error:  # of arguments, as the library refuses them
         print(f"gfs: {first_line(error)}", file=sys.stderr)
         return 2
     return status
@@ -145,20 +148,17 @@ def _follow(given: argparse.Namespace) -> int:
     if given.output:
         given.output.mkdir(parents=True, exist_ok=True)
     module, inputs, targets = _problem(given)
-    try:
-        found = follow(
-            module,
-            inputs,
-            targets,
-            learning_rates=given.lr,
-            every=given.every,
-            loss_tolerance=given.loss,
-            max_iterations=given.iterations,
-            flow={"loss_tolerance": given.tolerance},
-            seed=given.seed,
-        )
-    except (TypeError, ValueError) as error:
-        raise UserError(str(error)) from None
+    found = follow(
+        module,
+        inputs,
+        targets,
+        learning_rates=given.lr,
+        every=given.every,
+        loss_tolerance=given.loss,
+        max_iterations=given.iterations,
+        flow={"loss_tolerance": given.tolerance},
+        seed=given.seed,
+    )
     for run in found.runs:
         print(f"\nlearning rate {run.learning_rate:g}: 2/eta = {run.threshold:.5g}; {run.status} at iterate "
               f"{len(run.losses) - 1}, loss {run.losses[-1]:.3g}")  # fmt: skip

@@ -16,14 +16,11 @@ from torch import Tensor
 
 from gfsharp import derivatives
 from gfsharp.arguments import require_counts, require_positive, require_weights
-from gfsharp.lanczos import NOT_FINITE, Lanczos, Product, half_random, random_direction
+from gfsharp.lanczos import LEAST_PRODUCTS, NOT_FINITE, Lanczos, Product, half_random, random_direction
 from gfsharp.precision import exact
 from gfsharp.sums import dot, norm, unit
 
 Loss = Callable[[Tensor], Tensor]
-
-# With fewer, a start near one eigenvector converges to it before the others have grown out of the random part.
-_LEAST_PRODUCTS = 12
 
 
 @dataclass(frozen=True)
@@ -98,7 +95,7 @@ def sharpness(
     product at the end gives the residual of the vector that is returned, and what rounding does to the products: they
     are computed in the precision of the parameters, and all sums over the weights in float64. For a symmetric matrix
     some eigenvalue lies within the residual of the Rayleigh quotient. That it is the largest one is not certain but
-    made likely: the first direction is half random or random, no sweep ends before ``_LEAST_PRODUCTS`` products, and
+    made likely: the first direction is half random or random, no sweep ends before ``LEAST_PRODUCTS`` products, and
     where the Krylov space is exhausted before it is all of R^P, the search goes on from a random direction outside it,
     until one adds nothing larger.
 
@@ -234,7 +231,7 @@ class _Search:
                 self._draws += 1
                 space.branch(random_direction(space.following, self._seed, self._draws))
                 continue
-            enough = space.products_of_block >= _LEAST_PRODUCTS
+            enough = space.products_of_block >= LEAST_PRODUCTS
             if space.residual() + space.rounding <= 0.999 * self._tolerance * abs(value) and enough:
                 return True
             if not space.room:

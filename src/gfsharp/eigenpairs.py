@@ -13,17 +13,15 @@ from scipy.linalg import eigh
 from torch import Tensor
 
 from gfsharp.arguments import require_counts, require_positive, require_weights
-from gfsharp.lanczos import NOT_FINITE, Product, random_direction
+from gfsharp.lanczos import LEAST_PRODUCTS, NOT_FINITE, Product, random_direction
 from gfsharp.operators import product_of
 from gfsharp.precision import exact
-from gfsharp.sums import norm, projections, unit
+from gfsharp.sums import norm, projections, take_out, unit
 
 Which = Literal["largest", "smallest"]
 
 # Directions in memory beyond twice those that are sought, so that they converge before there is no room.
 _BESIDE = 20
-# Products from a random direction before what it leads to is believed.
-_LEAST_PRODUCTS = 12
 
 
 @dataclass(frozen=True)
@@ -112,14 +110,14 @@ def _converge(space: _Space, k: int, tolerance: float) -> None:
     """Extend the space until its k leading pairs have converged and a random direction adds none."""
     while True:
         since = space.products
-        while not (space.products - since >= _LEAST_PRODUCTS and space.have_converged(k, tolerance)):
+        while not (space.products - since >= LEAST_PRODUCTS and space.have_converged(k, tolerance)):
             if not space.extend(k):
                 return
         lowest = float(space.values[-k])
         if not space.branch(k):
             return
         since = space.products
-        while space.room and (space.products - since < _LEAST_PRODUCTS or space.may_exceed(lowest, k)):
+        while space.room and (space.products - since < LEAST_PRODUCTS or space.may_exceed(lowest, k)):
             if not space.extend(k):
                 return
         if float(space.values[-k]) <= lowest + tolerance * space.scale:
@@ -193,10 +191,10 @@ class _Space:
         self._basis[self._size] = self._following
         self._size += 1
         basis = self._basis[: self._size]
-        overlaps = projections(basis, image)
-        self._following = image.addmv(basis.T, overlaps.to(image), alpha=-1)
+        self._following = image.clone()
+        overlaps = take_out(basis, self._following)
         # What the first pass leaves along the basis is rounding; where little else is left it is not small beside it.
-        self._following.addmv_(basis.T, projections(basis, self._following).to(image), alpha=-1)
+        take_out(basis, self._following)
         column = overlaps.cpu().numpy()
         if not np.isfinite(column).all():
             raise FloatingPointError(NOT_FINITE)
@@ -260,9 +258,8 @@ class _Space:
             return False
         self._draws += 1
         self._following = random_direction(self._following, self._seed, self._draws)
-        basis = self._basis[:count]
         for _ in range(3):  # of P dimensions one may be left
-            self._following.addmv_(basis.T, projections(basis, self._following).to(self._following), alpha=-1)
+            take_out(self._basis[:count], self._following)
             self._following = unit(self._following)
         self._beta = math.inf
         return True

@@ -26,6 +26,7 @@ from gfsharp.descent import Iterate, Status, gradient_descent
 from gfsharp.flow import GFSSharpness, gfs_sharpness
 from gfsharp.monotonicity import above_least
 from gfsharp.networks import flat_loss
+from gfsharp.networks.losses import with_each_tensor
 from gfsharp.precision import exact
 from gfsharp.threads import fitting_threads
 
@@ -197,7 +198,8 @@ def follow(
     for rate in rates:
         require_positive(learning_rate=rate)
     if device is not None:
-        module, inputs, targets = copy.deepcopy(module).to(device), _to(inputs, device), _to(targets, device)
+        module = copy.deepcopy(module).to(device)
+        inputs, targets = (with_each_tensor(data, lambda x: x.to(device)) for data in (inputs, targets))
     loss, start = flat_loss(module, inputs, targets, criterion=criterion)
     options = {"seed": seed, **(flow or {})}
     runs = []
@@ -314,11 +316,3 @@ def _bar(description: str, total: int, shown: bool) -> Iterator[Advance]:
             bar.set_postfix_str(f"loss {loss:.3g}", refresh=False)
 
         yield advance
-
-
-def _to(data: Any, device: torch.device | str) -> Any:
-    if isinstance(data, Tensor):
-        return data.to(device)
-    if isinstance(data, Mapping):
-        return {name: _to(value, device) for name, value in data.items()}
-    return type(data)(_to(value, device) for value in data) if type(data) in (tuple, list) else data

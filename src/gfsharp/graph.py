@@ -43,8 +43,18 @@ def has_kinks(loss: Callable[[Tensor], Tensor], weights: Tensor) -> bool:
     return made_of(loss(weights.detach().requires_grad_(True)))[0]
 
 
-def nodes(value: Tensor) -> Iterator[Any]:
-    """Yield the nodes of the graph, each once."""
+def operation(node: Any) -> str:
+    """Return which of torch's operations a node is of: ``Addmm``, without the digit that differs between versions."""
+    return type(node).__name__.split("Backward")[0]
+
+
+def nodes(value: Tensor, beyond: Callable[[Any], bool] = lambda node: True) -> Iterator[Any]:
+    """Yield the nodes of the graph, each once.
+
+    Args:
+        value: whose graph.
+        beyond: whether the nodes that one takes its operands from are wanted as well.
+    """
     left, seen = [value.grad_fn], set()
     while left:
         node = left.pop()
@@ -52,4 +62,5 @@ def nodes(value: Tensor) -> Iterator[Any]:
             continue
         seen.add(node)
         yield node
-        left += [following for following, _ in node.next_functions]
+        if beyond(node):
+            left += [following for following, _ in node.next_functions]

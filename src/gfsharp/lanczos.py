@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh_tridiagonal
 from torch import Tensor
 
-from gfsharp.sums import dot, norm, projections, unit
+from gfsharp.sums import dot, norm, projections, take_out, unit
 
 Product = Callable[[Tensor], Tensor]
 Array = NDArray[np.float64]
 
 # The squares of smaller numbers lose digits in float64, or vanish.
 _TINY = 1e-140
+# With fewer products from a random direction, or one near an eigenvector, others have not grown out of the random part.
+LEAST_PRODUCTS = 12
 NOT_FINITE = "the Hessian-vector product is not finite: the loss overflows or is NaN there"
 
 
@@ -132,10 +134,7 @@ class Lanczos:
 
     def _orthogonalise(self, vector: Tensor, count: int) -> Tensor:
         """Take out of ``vector`` what lies along the first directions, in place; return how much that was, float64."""
-        basis = self._basis[:count]
-        overlaps = projections(basis, vector)
-        vector.addmv_(basis.T, overlaps.to(vector), alpha=-1)
-        return overlaps
+        return take_out(self._basis[:count], vector)
 
     def close(self) -> None:
         """Let go of the operator, which may hold a graph; the space can be used but not extended any more."""

@@ -42,6 +42,13 @@ def projections(basis: Tensor, vector: Tensor) -> Tensor:
     return result
 
 
+def take_out(basis: Tensor, vector: Tensor) -> Tensor:
+    """Take out of ``vector``, (P,), what lies along orthonormal rows B, (k, P), in place; return ``B x``, float64."""
+    overlaps = projections(basis, vector)
+    vector.addmv_(basis.T, overlaps.to(vector), alpha=-1)
+    return overlaps
+
+
 def norm(x: Tensor) -> float:
     """Return ``||x||`` of a vector of shape (P,), read back from its device; tiny numbers do not underflow.
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gfsharp.derivatives import evaluated
-from gfsharp.graph import nodes
+from gfsharp.graph import nodes, operation
 
 # What a thread is worth its start for: multiplications and additions of one gradient. On two cores the threads of a
 # perceptron of 1e7 lose time when both are free, and most of it when others use them too.
@@ -61,7 +61,7 @@ def _work(loss: Callable[[Tensor], Tensor], parameters: Tensor) -> float:
 
 def _terms(node: Any) -> int:
     """Return how many products are summed for each number that an operation gives."""
-    match type(node).__name__.split("Backward")[0]:
+    match operation(node):
         case "Addmm":
             return int(node._saved_mat1_sym_sizes[-1])
         case "Mm":

@@ -146,3 +146,8 @@ FIGURES = {figure.name: figure for figure in _FIGURES}
 OF_EXPERIMENTS = tuple(name for name, figure in FIGURES.items() if figure.shows)
 # Those of them that show several, one a panel or column.
 OF_PANELS = ("figure06", "figure10", "figure12", "figure13", "figure_arora_networks", "figure_arora_gfs")
+
+
+def script_of(rule: str) -> str:
+    """Return the path of a rule's script in the checkout: one for all figures, else one of the rule's name."""
+    return f"workflow/scripts/{'figure' if rule in FIGURES else rule}.py"

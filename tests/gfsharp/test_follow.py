@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from gfsharp import flow, networks
-from gfsharp.follow import follow
+from gfsharp.follow import _COLOURS, follow
 from gfsharp.threads import fitting_threads
+from replication.figures.style import PALETTE
 
 
 def problem(dtype=torch.float64):
@@ -75,6 +76,10 @@ def test_several_rates_in_one_plot_on_given_axes(followed):
 
 
 @pytest.mark.slow
+def test_colours_are_those_of_the_figures():
+    assert list(_COLOURS) == list(PALETTE.as_hex())[:4] + [PALETTE.as_hex()[i] for i in (4, 5, 9)]
+
+
 def test_one_rate_is_drawn_as_in_the_paper():
     found = follow(*problem(), learning_rates=0.4, every=50, max_iterations=50, progress=False)
     labels = found.plot().get_legend_handles_labels()[1]

@@ -77,11 +77,6 @@ NOT_CALLED = {
 }
 
 
-def script_of(name):
-    """The script of a rule: one for all figures, else one of the rule's name."""
-    return ROOT / f"workflow/scripts/{'figure' if name in figure_registry.FIGURES else name}.py"
-
-
 def depend_on_code():
     """Make the code of each rule's script, with all that it imports, one of its parameters.
 
@@ -94,7 +89,9 @@ def depend_on_code():
             # One script draws all figures: what it loads by name is the module of this one.
             figure = figure_registry.FIGURES.get(made_by.name)
             also = [f"replication.figures.{figure.module}"] if figure else []
-            made_by.set_params(code=source_digest.digest(script_of(made_by.name), folders, without, also))
+            made_by.set_params(
+                code=source_digest.digest(ROOT / figure_registry.script_of(made_by.name), folders, without, also)
+            )
 
 
 def one_of(names):
@@ -345,7 +342,7 @@ def rule_in_words(name):
         "input": plain(made_by.input),
         "output": plain(made_by.output),
         "params": dict(made_by.params.items()),
-        "script": script_of(name).name,
+        "script": Path(figure_registry.script_of(name)).name,
         "log": [*map(str, made_by.log)],
     }
 

@@ -13,7 +13,7 @@ does not where labels are soft, or inside the bounds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from gfsharp.derivatives import evaluated
+from gfsharp.graph import nodes, operation
 
 # Nodes of the graph of autograd that lead a bound of what they take on to the loss: those that are linear, where one
 # factor of a product is a constant, and some that are monotone.
@@ -33,7 +34,6 @@ _LED_ON = {
     "MseLoss", "Pow", "Sqrt", "SmoothL1Loss", "HuberLoss", "Reciprocal",
 }  # fmt: skip
 _PRODUCTS = {"Mul", "Div", "Dot", "Mv", "Mm"}
-
 
 _OF_EXPONENT = "PowBackward2"  # a constant to a power; the other way round it is PowBackward0
 
@@ -65,27 +65,28 @@ _DISTANCES: dict[str, Callable[[Any], Tensor]] = {
 }
 
 
-def distance_from_infinity(loss: Callable[[Tensor], Tensor], weights: Tensor) -> float | None:
-    """Return how far the outermost function of a loss is from a bound that it has at infinity; None without such.
+def distance_from_infinity(loss: Callable[[Tensor], Tensor], weights: Tensor) -> tuple[float | None, float]:
+    """Return how far the outermost function of a loss is from a bound that it has at infinity, and the loss.
 
-    Sums, means, logarithms, squares and the like are looked through. The distance of each value is weighed by the
-    derivative of the loss by it, so that it is in the unit of the loss.
+    The first is None without such a bound. Sums, means, logarithms, squares and the like are looked through. The
+    distance of each value is weighed by the derivative of the loss by it, so that it is in the unit of the loss.
 
     Args:
         loss: maps a flat tensor of shape (P,) to a scalar tensor.
         weights: where, shape (P,).
 
     >>> w = torch.zeros(2)
-    >>> round(distance_from_infinity(lambda w: torch.nn.functional.softplus(-w).mean(), w), 4)  # log 2
+    >>> distance, _ = distance_from_infinity(lambda w: torch.nn.functional.softplus(-w).mean(), w)
+    >>> round(distance, 4)  # log 2
     0.6931
     >>> distance_from_infinity(lambda w: (torch.tanh(w) - 1).square().mean(), w)
-    2.0
-    >>> distance_from_infinity(lambda w: (w[0].exp() * w[1] ** 2).sum(), w) is None
-    True
+    (2.0, 1.0)
+    >>> distance_from_infinity(lambda w: (w[0].exp() * w[1] ** 2).sum(), w)
+    (None, 0.0)
     """
     at = weights.detach().requires_grad_(True)
     value = evaluated(loss, at)
-    bounded = list(_bounded(value.grad_fn))
+    bounded = [node for node in nodes(value, beyond=_leads_on) if _name(node) in _DISTANCES]
     distances: list[float] = []
 
     def add(node: Any, derivatives: tuple[Tensor | None, ...]) -> None:
@@ -98,28 +99,17 @@ def distance_from_infinity(loss: Callable[[Tensor], Tensor], weights: Tensor) ->
         torch.autograd.grad(value, at, allow_unused=True)
     for handle in handles:
         handle.remove()
-    return sum(distances) if bounded else None
+    return sum(distances) if bounded else None, float(value.detach())
 
 
 def _name(node: Any) -> str:
-    name = type(node).__name__
-    return name if name == _OF_EXPONENT else name.split("Backward")[0]
+    return _OF_EXPONENT if type(node).__name__ == _OF_EXPONENT else operation(node)
 
 
-def _bounded(root: Any) -> Iterator[Any]:
-    """Yield the nodes whose bound the loss has, from the loss inwards."""
-    left, seen = [root], set()
-    while left:
-        node = left.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        name = _name(node)
-        operands = [following for following, _ in node.next_functions if following is not None]
-        if name in _DISTANCES:
-            yield node
-        elif name in _LED_ON and (name not in _PRODUCTS or len(set(operands)) == 1):
-            left += operands
+def _leads_on(node: Any) -> bool:
+    operands = {following for following, _ in node.next_functions if following is not None}
+    name = _name(node)
+    return name in _LED_ON and (name not in _PRODUCTS or len(operands) == 1)
 
 
 def has_no_limit(loss: Callable[[Tensor], Tensor], first: Tensor, last: Tensor) -> bool:
@@ -127,15 +117,15 @@ def has_no_limit(loss: Callable[[Tensor], Tensor], first: Tensor, last: Tensor) 
 
     Args:
         loss: maps a flat tensor of shape (P,) to a scalar tensor.
-        first, last: two points of the flow, shape (P,), the loss at the last a fraction of that at the first; one point
-            twice if no other is known.
+        first, last: two points of the flow, shape (P,), the loss at the last a fraction of that at the first.
     """
-    distances = [distance_from_infinity(loss, weights) for weights in (first, last)]
-    if distances[0] is None or distances[1] is None:
+    before, higher = distance_from_infinity(loss, first)
+    if before is None:
         return False
-    with torch.no_grad():
-        losses = [float(evaluated(loss, weights)) for weights in (first, last)]
-    if not 0 < losses[1] < losses[0] or distances[0] <= 0:
+    after, lower = distance_from_infinity(loss, last)
+    if after is None:
+        return False
+    if not 0 < lower < higher or before <= 0:
         return True
     # In proportion to the loss; to its root where squares of residuals have labels inside the bounds; or not at all.
-    return distances[1] / distances[0] < (losses[1] / losses[0]) ** 0.75
+    return after / before < (lower / higher) ** 0.75

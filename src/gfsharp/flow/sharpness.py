@@ -144,7 +144,6 @@ class _Estimate:
         self._end = fine.passed[flows.end]
         self._top = sharpness(loss, self._end.weights, seed=seed)
         self._kinks = has_kinks(loss, self._end.weights)
-        self._levels: list[float] = []  # losses that fall by one factor after another, at which the flow is known
 
     def result(self, estimate_error: bool) -> GFSSharpness:
         top, fine, end = self._top, self._fine, self._flows.end
@@ -152,28 +151,43 @@ class _Estimate:
             return _without_value("eigenvalue not converged", fine.solution(end), top)
         if not top.value > 0:
             return _without_value("negative curvature", fine.solution(end), top)
-        stopping, beyond = self._stopping()
+        levels, beyond = self._followed_on()
         if fine.status != "converged":  # further on the loss falls below zero
             return _without_value(fine.status, fine.solution(end), top)
-        if self._has_no_limit(beyond):
+        if self._has_no_limit(levels, beyond):
             return _without_value("no limit", fine.solution(end), top)
+        stopping = self._stopping(levels, beyond)
         integration, others = self._integration() if estimate_error else (math.nan, [])
         solution = fine.solution(end)
         for other, level in others:
             solution = solution.beside(other, level, fine.passed[level].weights)
         return GFSSharpness(top.value, integration, stopping, top.residual, "converged", solution, top)
 
-    def _has_no_limit(self, beyond: str) -> bool:
-        """Whether the weights grow without end; ``beyond`` is how the flow ended below its end."""
+    def _followed_on(self) -> tuple[list[float], str]:
+        """Follow the flow below its end; return losses that fall by factors of four, and how it ended there.
+
+        It passed the losses, the end's among them; none where the loss is zero there.
+        """
+        fine, flows = self._fine, self._flows
+        if self._end.loss == 0:
+            return [], "converged"
+        end = flows.end if fine.steps else self._end.loss
+        passed = [level for level in (NEAR**2 * end, NEAR * end) if level < fine.began]
+        further, beyond = fine.follow_on(end, needed=2 - len(passed))
+        return [*passed, end, *further], beyond
+
+    def _has_no_limit(self, levels: list[float], beyond: str) -> bool:
+        """Whether the weights grow without end, from :meth:`_followed_on`."""
         end, last = self._end, self._fine.last
-        if end.loss == 0 or (beyond == "stationary" and last.loss > end.loss / NEAR**2):
-            return False  # it rests at a minimum above zero
+        if not levels:
+            return False
         if beyond == "stationary":
-            return has_no_limit(self._loss, end.weights, last.weights)
-        if self._levels and self._levels[-1] > 0.9 * end.loss:
+            # It rests at a minimum above zero, or where rounding lets the loss fall no further.
+            return last.loss <= end.loss / NEAR**2 and has_no_limit(self._loss, end.weights, last.weights)
+        if levels[-1] > 0.9 * end.loss:
             return False  # it was not followed below its end: a minimum may lie there
-        points = [self._fine.passed.get(level, end).weights for level in self._levels] or [end.weights]
-        return has_no_limit(self._loss, points[0], points[-1])
+        first, lowest = (self._fine.passed.get(level, end).weights for level in (levels[0], levels[-1]))
+        return has_no_limit(self._loss, first, lowest)
 
     def _value(self, weights: Tensor) -> float:
         """Return the largest eigenvalue at a point near the end, from the eigenvector there."""
@@ -208,24 +222,15 @@ class _Estimate:
         method = self._flows.properties
         return method.margin * _extrapolated(found, method.order), flows
 
-    def _stopping(self) -> tuple[float, str]:
-        """Return the stopping error, from the losses 16, 4 and 1 times the tolerance and those that follow.
-
-        And how the flow ended further on.
-        """
-        fine, flows = self._fine, self._flows
-        if self._end.loss == 0:
-            return 0.0, "converged"
-        end = flows.end if fine.steps else self._end.loss
-        passed = [level for level in (NEAR**2 * end, NEAR * end) if level < fine.began]
-        further, status = fine.follow_on(end, needed=2 - len(passed))
-        if fine.status != "converged":
-            return math.nan, status
-        if status == "stationary":  # the loss falls no further: the flow has come to its end
-            return _MARGIN * abs(self._value(fine.last.weights) - self._top.value), status
-        self._levels = levels = [*passed, end, *further]
+    def _stopping(self, levels: list[float], beyond: str) -> float:
+        """Return the stopping error, from :meth:`_followed_on`."""
+        fine = self._fine
+        if not levels:
+            return 0.0
+        if beyond == "stationary":  # the loss falls no further: the flow has come to its end
+            return _MARGIN * abs(self._value(fine.last.weights) - self._top.value)
         if len(levels) < 3:
-            return math.nan, status
+            return math.nan
         values = [self._at(level) for level in levels[-5:]]
         error = _SEEN_MARGIN * abs(values[-1] - self._top.value) + _left(values, self._kinks)
         ends = fine.plateau_ends(kinks=self._kinks)
@@ -233,7 +238,7 @@ class _Estimate:
         for ahead in ends:
             further_on = _PLATEAU_MARGIN * abs(self._value(ahead) - reached)
             error = max(error, abs(reached - self._top.value) + further_on)
-        return error, status
+        return error
 
     def _at(self, level: float) -> float:
         """Return the sharpness where the flow passed a loss; its end may be another one, where it starts there."""

@@ -312,23 +312,29 @@ def _called(module: nn.Module, inputs: Any) -> Any:
     return module(*inputs) if isinstance(inputs, tuple | list) else module(inputs)
 
 
+def with_each_tensor(data: Any, change: Callable[[Tensor], Tensor], other: Callable[[Any], Any] = lambda x: x) -> Any:
+    """Return data with each tensor changed, within tuples, lists and mappings too.
+
+    Args:
+        change: of tensors.
+        other: of all else.
+    """
+    if isinstance(data, Tensor):
+        return change(data)
+    if isinstance(data, Mapping):
+        return {name: with_each_tensor(value, change, other) for name, value in data.items()}
+    if type(data) in (tuple, list):
+        return type(data)(with_each_tensor(value, change, other) for value in data)
+    return other(data)
+
+
 def _own_data(data: Any) -> Any:
     """Return a copy to which a module can write; a tensor that requires a gradient does so still."""
-    if isinstance(data, Tensor):
-        return data.detach().clone().requires_grad_(data.requires_grad)
-    if isinstance(data, Mapping):
-        return {name: _own_data(value) for name, value in data.items()}
-    if type(data) in (tuple, list):
-        return type(data)(_own_data(value) for value in data)
-    return copy.deepcopy(data)
+    return with_each_tensor(data, lambda x: x.detach().clone().requires_grad_(x.requires_grad), copy.deepcopy)
 
 
 def _in_float64(data: Any) -> Any:
-    if isinstance(data, Tensor):
-        return data.double() if data.is_floating_point() else data
-    if isinstance(data, Mapping):
-        return {name: _in_float64(value) for name, value in data.items()}
-    return type(data)(_in_float64(value) for value in data) if type(data) in (tuple, list) else data
+    return with_each_tensor(data, lambda x: x.double() if x.is_floating_point() else x)
 
 
 def _tensors(data: Any) -> Iterator[Any]:
